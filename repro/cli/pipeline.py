@@ -1,0 +1,170 @@
+"""The sequence behind `repro run`: inputs, trials, timing pass, report, comparison with what is published.
+
+Base models are built by the first trial that needs one, under a lock, so the command line itself never loads torch for
+them; the timing pass runs in this process, with nothing beside it, once all trials have ended.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from repro.errors import InputError, TrialError
+from repro.experiments import registry
+from repro.experiments.plan import current, published_bundle, to_adopt, trial_records
+from repro.experiments.registry import Selection
+from repro.experiments.resolve import UNCHANGED, Changes, resolve, variant_of
+from repro.experiments.types import Experiment
+from repro.store.config import TrialConfig, experiment_id
+from repro.store.published import read_bundle
+from repro.store.records import adopt, load_records, newest, write_record
+from repro.store.workspace import Workspace
+from repro.tasks import catalogue
+
+if TYPE_CHECKING:
+    from repro.report import Report
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """One experiment at the end of a run."""
+
+    name: str  # experiment id with scale and variant
+    report: Report
+    comparison: list[str]  # lines of text; empty where there is nothing to compare with
+    records: list[Record]
+
+
+def check_inputs(configs: Sequence[TrialConfig], data_dir: Path | None) -> None:
+    """Load every real data set the trials need, so that a missing or malformed file is found before anything runs."""
+    from repro import tasks
+
+    needed: dict[tuple[str, str], tuple[str, dict[str, Any], set[str]]] = {}
+
+    def need(name: str, options: dict[str, Any], splits: set[str]) -> None:
+        needed.setdefault((name, repr(options)), (name, options, set()))[2].update(splits)
+
+    for config in configs:
+        own = (config.task["name"], config.task.get("options", {}))
+        need(*own, {"rl"} if config.trains else set())
+        for one in config.evaluation.sets:
+            need(*(own if one.task is None else (one.task, one.options)), {one.split})
+    for name, options, splits in needed.values():
+        task = tasks.load(name, options, data_dir)
+        for split in sorted(splits):
+            if split not in task.splits:
+                raise InputError(f"task {name} has no split {split!r}: it has {', '.join(task.splits)}")
+            if not catalogue.TASKS[name].generated:
+                task.prompts(split)
+
+
+def share_finished(configs: Sequence[TrialConfig], records: Sequence[Record], workspace: Workspace) -> None:
+    """Give finished trials of other experiment ids that are the same trial a record under this command's ids."""
+    for record, config in to_adopt(configs, records):
+        write_record(workspace, adopt(record, config))
+
+
+def known_records(selection: Selection, changes: Changes, workspace: Workspace) -> tuple[list[Record], Record | None]:
+    """Every trial record of the experiment as defined now, also of arms and seeds not selected; and its timing."""
+    variant = variant_of(selection.experiment, selection.scale, changes)
+    stored, _ = load_records(workspace, experiment_id(selection.experiment.id, selection.scale, variant))
+    configs = stored_configs(selection.experiment, selection.scale, stored, changes, variant)
+    return current(configs, stored), timing_record(stored)
+
+
+def stored_configs(
+    experiment: Experiment,
+    scale: str,
+    stored: Sequence[Record],
+    changes: Changes = UNCHANGED,
+    variant: str | None = None,
+) -> list[TrialConfig]:
+    """Today's config of every trial that has a record; arms the experiment no longer has are left out."""
+    arms = {arm.id for arm in experiment.arms}
+    trials = sorted({(r["arm"], r["seed"]) for r in trial_records(stored) if r["arm"] in arms})
+    return [resolve(experiment, scale, arm, seed, changes, variant) for arm, seed in trials]
+
+
+def timing_record(stored: Sequence[Record]) -> Record | None:
+    """The finished timing record that covers most arms; of several, the last."""
+    timings = [r for r in stored if r["kind"] == "timing" and r["status"] == "done"]
+    return max(timings, key=lambda r: (len(timed_arms(r)), str(r["provenance"].get("finished"))), default=None)
+
+
+def timed_arms(timing: Record | None) -> set[str]:
+    return set() if timing is None else set(timing["timing"].get("prompts_equal", {}))
+
+
+def time_arms(
+    selection: Selection, changes: Changes, workspace: Workspace, data_dir: Path | None, emit: Callable[[dict], None]
+) -> str | None:
+    """The timing pass over every trained arm that has a finished trial; returns what went wrong, or None.
+
+    Left out where the experiment shows no step time, and where a timing record covers these arms already.
+    """
+    if "time_per_step" not in selection.experiment.metrics:
+        return None
+    records, timing = known_records(selection, changes, workspace)
+    variant = variant_of(selection.experiment, selection.scale, changes)
+    configs: dict[str, TrialConfig] = {}
+    for record in records:
+        if record["status"] == "done" and record["config"]["method"]["name"] != "none" and record["arm"] not in configs:
+            configs[record["arm"]] = resolve(
+                selection.experiment, selection.scale, record["arm"], record["seed"], changes, variant
+            )
+    if not configs or set(configs) <= timed_arms(timing):
+        return None
+    from repro.launch.process import environment
+
+    os.environ.update(environment())  # before torch is imported: one thread, no telemetry
+    from repro.training.timing import run_timing
+
+    try:
+        run_timing(configs, workspace.root, data_dir, emit)
+    except TrialError as error:
+        return f"timing pass failed: {error}"
+    return None
+
+
+def finish(selection: Selection, changes: Changes, workspace: Workspace) -> Finished | None:
+    """Write the experiment's tables and figures into the workspace and compare with the published records.
+
+    None if no trial has left a record.
+    """
+    from repro.report import report
+    from repro.report.compare import compare_with_published
+
+    variant = variant_of(selection.experiment, selection.scale, changes)
+    name = experiment_id(selection.experiment.id, selection.scale, variant)
+    records, timing = known_records(selection, changes, workspace)
+    if not records:
+        return None
+    made = report(selection.experiment, records, timing, workspace.root, name.removeprefix(selection.experiment.id))
+    bundle = None if variant else published_bundle(name)
+    comparison = compare_with_published(records, read_bundle(bundle)) if bundle else []
+    return Finished(name, made, comparison, records)
+
+
+def report_stored(name: str, workspace: Workspace, stored: Sequence[Record]) -> Report:
+    """Tables and figures of one experiment id (`table1@smoke-1a2b3c4d`) from stored records alone.
+
+    Records of the experiment as registered today come first; if there is none (an older definition, or a variant, whose
+    changes are known only to its records), the newest record of every trial counts.
+    """
+    from repro.report import report
+
+    if not trial_records(stored):
+        raise InputError(f"no records of {name} can be read: run it first, or name another folder with --root")
+    experiment = registry.get(stored[0]["experiment"])
+    scale, variant = stored[0]["scale"], stored[0]["variant"]
+    records = []
+    if variant is None and scale in experiment.scales:
+        records = current(stored_configs(experiment, scale, stored), stored)
+    arms = {arm.id for arm in experiment.arms}
+    records = records or newest(r for r in trial_records(stored) if r["arm"] in arms)
+    return report(experiment, records, timing_record(stored), workspace.root, name.removeprefix(experiment.id))

@@ -1,0 +1,96 @@
+"""For maintainers: promote a workspace's records into the repository and regenerate its published folders.
+
+Writes results/<experiment>.jsonl.gz, then paper_tables/ and figures/ from every bundle in results/. Only complete
+experiments as registered can be published: no smoke run, no variant, every core arm done on every seed. Without an ID:
+all that the workspace has. --only-regenerate leaves the bundles as they are. JSON keys: published [ids], bundles
+[paths], files [paths].
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from repro.cli.common import add_json, add_root, print_json
+from repro.errors import InputError
+
+
+def add_arguments(parser) -> None:
+    parser.add_argument("ids", nargs="*", metavar="ID", help="table1, table1@paper, table1-tuning, or a glob")
+    parser.add_argument("--to", type=Path, default=Path("."), metavar="DIR", help="the repository (default: here)")
+    parser.add_argument("--only-regenerate", action="store_true", help="only rebuild tables and figures from results/")
+    add_root(parser)
+    add_json(parser)
+
+
+def main(args) -> int:
+    from repro.cli.report import stored_names, wanted
+    from repro.store.published import bundle_path, write_bundle
+    from repro.store.workspace import Workspace
+
+    check_repository(args.to)
+    bundles, names = [], []
+    if not args.only_regenerate:
+        workspace = Workspace(args.root)
+        known = [name for name in stored_names(workspace) if publishable(name)]
+        names = wanted(args.ids, None, known, str(workspace.results))
+        promoted = {name: promote(name, workspace) for name in names}  # all are checked before any is written
+        bundles = [write_bundle(bundle_path(args.to / "results", name), records) for name, records in promoted.items()]
+    files = regenerate(args.to)
+    if args.json:
+        print_json({"published": names, "bundles": list(map(str, bundles)), "files": list(map(str, files))})
+    else:
+        print(f"published {', '.join(names) or 'nothing new'}; {len(files)} files regenerated in {args.to}")
+    return 0
+
+
+def check_repository(folder: Path) -> None:
+    """InputError unless `folder` is a checkout of this project."""
+    if not ((folder / "pyproject.toml").is_file() and (folder / "repro" / "experiments").is_dir()):
+        raise InputError(f"{folder} is not a checkout of this repository: name one with --to")
+
+
+def publishable(name: str) -> bool:
+    """True for an experiment id without variant, at any scale but smoke."""
+    _, _, detail = name.partition("@")
+    return detail in ("", "small", "paper")
+
+
+def promote(name: str, workspace) -> list[dict[str, Any]]:
+    """The records that go into the bundle: those of the experiment as registered, and its timing record."""
+    from repro.cli.pipeline import stored_configs, timing_record
+    from repro.experiments import registry
+    from repro.experiments.plan import current
+    from repro.store.records import load_records
+
+    stored, problems = load_records(workspace, name)
+    if problems:
+        raise InputError(problems[0])
+    experiment, scale = registry.get(name.partition("@")[0]), stored[0]["scale"]
+    records = current(stored_configs(experiment, scale, stored), stored)
+    done = {(record["arm"], record["seed"]) for record in records if record["status"] == "done"}
+    here = registry.settings(experiment, scale)
+    for arm in experiment.core_arms:
+        missing = [seed for seed in range(here.first_seed, here.first_seed + here.seeds) if (arm.id, seed) not in done]
+        if missing:
+            seeds = ", ".join(map(str, missing))
+            raise InputError(f"{name}: {arm.id} has no finished record of today's definition for seed {seeds}: run it")
+    if any(record["provenance"].get("dirty") for record in records):
+        print(f"repro: {name}: some records were made with uncommitted changes", file=sys.stderr)
+    timing = timing_record(stored)
+    return records + ([timing] if timing else [])
+
+
+def regenerate(repository: Path, out: Path | None = None) -> list[Path]:
+    """Tables and figures of every bundle in `repository/results`, written below `out` (else the repository)."""
+    from repro.cli.pipeline import report_stored
+    from repro.store.published import read_bundle
+    from repro.store.workspace import Workspace
+
+    target = Workspace(out or repository)
+    files: list[Path] = []
+    for path in sorted((repository / "results").glob("*.jsonl.gz")):
+        made = report_stored(path.name.removesuffix(".jsonl.gz"), target, read_bundle(path))
+        files += made.files
+    return files

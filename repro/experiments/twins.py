@@ -1,0 +1,96 @@
+"""What follows from every experiment's definition by one rule: its smoke scale and its tuning experiment.
+
+`smoke` is the micro scale with everything small: it shows that all parts work, and carries no verdict. `<id>-tuning`
+runs every point of every tuned arm's grid, on the dev split, with seeds from 1000, so that nothing tuned is reported.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from repro.experiments.types import Deviation, Experiment, ScaleSettings
+
+TUNING_SUFFIX = "-tuning"
+TUNING_SEED = 1000
+
+_SMOKE_TRAIN = {"steps": 4, "completions_per_step": 16, "micro_batch": 4, "eval_every": 2, "checkpoint_every": 2}
+_SMOKE_EVALUATION = {"batch": 64, "dev_questions": 8, "dev_n": 1}
+_SMOKE_SET = {"questions": 8, "n": 2}
+_SMOKE_RECIPE = {"hidden": 32, "layers": 2, "heads": 2, "ffn": 64, "steps": 60, "batch": 32}
+
+
+def with_smoke(experiment: Experiment) -> Experiment:
+    """The experiment with its smoke scale in front, if it has a micro scale to derive it from."""
+    scales = dict(experiment.scales)
+    if "micro" in scales:
+        scales = {"smoke": smoke_twin(scales["micro"]), **scales}
+    return replace(experiment, scales=scales)
+
+
+def smoke_twin(micro: ScaleSettings) -> ScaleSettings:
+    """The smoke scale of any experiment: its micro scale with few steps, few questions, one seed and a tiny base."""
+    base = dict(micro.base)
+    if base.get("kind") == "micro":
+        base["recipe"] = {**base["recipe"], **_SMOKE_RECIPE}
+    sets = [{**one, **_SMOKE_SET} for one in micro.evaluation.get("sets", [{}])]
+    arms = {
+        arm: {
+            "method": parts.get("method", {}),
+            "train": {k: v for k, v in parts.get("train", {}).items() if k not in _SMOKE_TRAIN},
+        }
+        for arm, parts in micro.arms.items()
+    }
+    return replace(
+        micro,
+        base=base,
+        seeds=1,
+        train={**micro.train, **_SMOKE_TRAIN},
+        evaluation={**micro.evaluation, **_SMOKE_EVALUATION, "sets": sets},
+        arms=arms,
+    )
+
+
+def tuning_twin(experiment: Experiment) -> Experiment:
+    """`<id>-tuning`: every point of every tuned arm's grid as an arm, at the micro scale, measured on the dev split."""
+    micro = experiment.scales["micro"]
+    arms, overrides = [], {}
+    for base_id, grid in experiment.tuning.items():
+        origin = experiment.arm(base_id)
+        of_scale = micro.arms.get(base_id, {})
+        for rate in grid.learning_rates:
+            for value in grid.values:
+                name = grid_arm(base_id, rate, grid.short, value)
+                display = f"{origin.display}, lr {rate:g}, {grid.parameter} {_short(value)}"
+                arms.append(replace(origin, id=name, display=display))
+                overrides[name] = {
+                    "method": {**of_scale.get("method", {}), grid.parameter: value},
+                    "train": {**of_scale.get("train", {}), "learning_rate": rate},
+                }
+    sets = [{**one, "split": "dev"} for one in micro.evaluation["sets"]]
+    scale = replace(
+        micro, seeds=1, first_seed=TUNING_SEED, evaluation={**micro.evaluation, "sets": sets}, arms=overrides
+    )
+    return Experiment(
+        id=experiment.id + TUNING_SUFFIX,
+        title=f"Tuning of {experiment.id}",
+        paper=experiment.paper,
+        summary=f"The tuning budget behind {experiment.id}, equal for every arm: 4 learning rates x 2 values of one "
+        f"method parameter, on the dev split, with seeds from {TUNING_SEED}.",
+        arms=tuple(arms),
+        metrics=("accuracy", "greedy", "train_seconds"),
+        claims=(),
+        ledger=(
+            Deviation("tuning", "not reported", f"seeds from {TUNING_SEED}, dev split", "no test question is used"),
+        ),
+        scales={"micro": scale},
+    )
+
+
+def grid_arm(arm: str, learning_rate: float, short: str, value: Any) -> str:
+    """Arm id of one grid point: `ppo-n1--lr0.0001-lam0.95`."""
+    return f"{arm}--lr{learning_rate:g}-{short}{_short(value)}"
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value)

@@ -1,0 +1,1 @@
+"""Running trials in worker processes on this machine."""

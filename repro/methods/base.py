@@ -1,0 +1,115 @@
+"""The interface between a method and the one trainer: what it needs, its credit assignment, its loss.
+
+A method is pure: tensors in, tensors out. The trainer generates, scores, splits and steps; it calls
+
+1. `needs()` once, before anything is loaded: what is not needed is neither loaded nor computed;
+2. `credit(batch)` once per generation batch, on ALL its rows (prompt-major: the `group_size` rows of one prompt are
+   contiguous), without gradient;
+3. `loss(micro)` on slices of whole units, with gradient. The result is a weighted SUM: `weights` already holds every
+   normaliser, so that the gradients of any partition of the rows add up to the gradient of the whole batch.
+
+When one generation batch feeds M > 1 minibatch updates, the trainer multiplies the weights by M, so each update has the
+expected scale of the whole batch.
+
+Shape legend: B rows (completions) of the generation batch, b rows of a micro-batch, T completion positions (padded on
+the right), P prompts, G = group_size = B / P.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What the trainer must provide. `unit` rows always stay together in one micro-batch."""
+
+    reference: bool = False  # ref_logps: log-probs of the frozen base model
+    critic: bool = False  # values: a second network with a scalar head, trained beside the policy
+    old: bool = False  # old_logps: log-probs of the sampling policy, needed as soon as there are several updates
+    state_values: Literal["none", "first", "all"] = "none"  # logsumexp of the policy's logits, with gradient
+    entropy: bool = False  # token entropies inside the loss (with gradient)
+    prompt_values: bool = False  # V* of an offline stage, one per row
+    unit: int = 1
+    epochs: int = 1  # passes over one generation batch
+    minibatches: int = 1  # optimizer updates per pass
+
+
+@dataclass
+class GenerationBatch:
+    """All rows of one generation batch, as `credit` sees them; no gradients anywhere."""
+
+    rewards: Tensor  # (B,) float, 0/1 for the tasks of this suite
+    mask: Tensor  # (B, T) bool: True on sampled tokens, the end token included
+    completion_ids: Tensor  # (B, T) long
+    group_size: int
+    truncated: Tensor  # (B,) bool: no end token within the length limit
+    unparsed: Tensor  # (B,) bool: no answer found
+    old_logps: Tensor | None = None  # (B, T)
+    ref_logps: Tensor | None = None  # (B, T)
+    values: Tensor | None = None  # (B, T): values[:, t] is V before token t
+    state_values: Tensor | None = None  # (B, T) or (B, 1)
+    prompt_values: Tensor | None = None  # (B,)
+    generator: torch.Generator | None = None  # for methods that draw; a function of (seed, step) alone
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Credit:
+    """What `credit` returns. `advantages` (B,) or (B, T); `weights` (B, T), zero outside the mask.
+
+    Row-level methods put the weight of the row into `weights[:, 0]` and leave the rest zero. `returns` (B, T) are the
+    critic's targets. `metrics` are plain floats for the health panel.
+    """
+
+    advantages: Tensor
+    weights: Tensor
+    returns: Tensor | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class MicroBatch:
+    """Rows of one micro-batch, as `loss` sees them. `logps`, `values`, `state_values`, `entropy` carry gradient."""
+
+    logps: Tensor  # (b, T)
+    mask: Tensor  # (b, T) bool
+    weights: Tensor  # (b, T)
+    advantages: Tensor  # (b, T): row advantages are expanded
+    rewards: Tensor  # (b,)
+    old_logps: Tensor | None = None  # (b, T)
+    ref_logps: Tensor | None = None  # (b, T)
+    old_values: Tensor | None = None  # (b, T): critic's values at sampling time
+    values: Tensor | None = None  # (b, T)
+    returns: Tensor | None = None  # (b, T)
+    state_values: Tensor | None = None  # (b, T) if needs.state_values == "all", (b, 1) if "first"
+    entropy: Tensor | None = None  # (b, T)
+    prompt_values: Tensor | None = None  # (b,)
+
+
+# Each metric is (numerator, denominator): both are summed over the micro-batches of an update, then divided.
+Metrics = dict[str, tuple[Tensor, Tensor]]
+
+
+class Method(ABC):
+    """One algorithm. Subclasses set `name`, `Config` (a dataclass of `repro.methods.configs`) and the three methods."""
+
+    name: ClassVar[str]
+    Config: ClassVar[type]
+
+    def __init__(self, config):
+        self.config = config
+
+    @abstractmethod
+    def needs(self) -> Needs: ...
+
+    @abstractmethod
+    def credit(self, batch: GenerationBatch) -> Credit: ...
+
+    @abstractmethod
+    def loss(self, micro: MicroBatch) -> tuple[Tensor, Metrics]: ...

@@ -1,0 +1,97 @@
+"""The methods as data: what `repro list` shows, and where the trainer finds the class. Importing it loads no torch."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from repro.errors import InputError
+from repro.methods import configs
+
+if TYPE_CHECKING:
+    from repro.methods.base import Method
+
+
+@dataclass(frozen=True)
+class MethodEntry:
+    """One method. `evidence` says what its formulas rest on; the module's docstring lists what differs."""
+
+    name: str
+    module: str
+    cls: str
+    config: str
+    summary: str
+    paper: str
+    evidence: str
+
+
+METHODS: dict[str, MethodEntry] = {
+    entry.name: entry
+    for entry in (
+        MethodEntry(
+            "grpo",
+            "repro.methods.grpo",
+            "Grpo",
+            "GrpoConfig",
+            "Group-relative policy optimisation: clipped surrogate, group mean (and standard deviation) as baseline.",
+            "DeepSeekMath (arXiv 2402.03300); options of Dr. GRPO (2503.20783) and DAPO (2503.14476)",
+            "papers, and TRL 1.16's GRPOTrainer for epsilon and the KL estimator",
+        ),
+        MethodEntry(
+            "rloo",
+            "repro.methods.rloo",
+            "Rloo",
+            "RlooConfig",
+            "REINFORCE with the mean reward of the group's other rollouts as baseline; a completion is one action.",
+            "Ahmadian et al. (arXiv 2402.14740); estimator of Kool et al. 2019",
+            "paper",
+        ),
+        MethodEntry(
+            "ppo",
+            "repro.methods.ppo",
+            "Ppo",
+            "PpoConfig",
+            "Proximal policy optimisation: clipped surrogate, GAE on a separate critic, KL penalty in the reward.",
+            "Schulman et al. (arXiv 1707.06347); for language models Ouyang et al. (2203.02155)",
+            "papers; coefficients from TBRM (2505.15311) section 4.1",
+        ),
+        MethodEntry(
+            "tbrm",
+            "repro.methods.tbrm",
+            "Tbrm",
+            "TbrmConfig",
+            "Trajectory Bellman residual minimisation: logits as Q-values, one squared residual per trajectory.",
+            "Yuan et al. (arXiv 2505.15311)",
+            "paper section 3 prose and Appendix E; constant factors are not stated",
+        ),
+        MethodEntry(
+            "brm",
+            "repro.methods.brm",
+            "Brm",
+            "BrmConfig",
+            "Token-level Bellman residual minimisation, the ablation that collapses in TBRM's paper.",
+            "Yuan et al. (arXiv 2505.15311), Equation 3 and Appendix H.3",
+            "formula reconstructed from the paper's prose",
+        ),
+    )
+}
+
+
+def entry(name: str) -> MethodEntry:
+    """The catalogue entry of `name`; InputError with the nearest names if there is none."""
+    if name not in METHODS:
+        raise InputError(f"unknown method {name!r}{configs.nearest(name, METHODS)} (methods: {', '.join(METHODS)})")
+    return METHODS[name]
+
+
+def load(name: str) -> type[Method]:
+    """The class of method `name`; imports its module, and with it torch."""
+    found = entry(name)
+    return getattr(importlib.import_module(found.module), found.cls)
+
+
+def create(method: dict[str, Any]) -> Method:
+    """The method of a trial config's `method` entry, ready to use."""
+    name, config = configs.from_json(method)
+    return load(name)(config)

@@ -1,0 +1,69 @@
+"""Terms that several methods share: nan-safe masking and sums, token normalisers, the clipped surrogate, the k3 KL.
+
+Positions outside the mask may hold anything, NaN included: they change neither a value nor a gradient.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def masked(values: Tensor, mask: Tensor) -> Tensor:
+    """`values` (B, T) with 0 outside `mask` (B, T); no gradient flows into the masked positions."""
+    return values.masked_fill(~mask.bool(), 0.0)
+
+
+def token_weights(mask: Tensor, aggregate: str, dtype: torch.dtype, fixed_length: int | None = None) -> Tensor:
+    """Weights (B, T) by which a weighted sum over tokens becomes the named mean over the whole batch.
+
+    - `token-mean`: 1 / number of tokens in the batch (DAPO, arXiv 2503.14476, Eq. 8);
+    - `sequence-mean`: 1 / (B × tokens of the row), the mean of row means (DeepSeekMath, arXiv 2402.03300, Eq. 3);
+    - `fixed`: 1 / (B × fixed_length), no length bias (Dr. GRPO, arXiv 2503.20783, section 3.2).
+    """
+    tokens = mask.to(dtype)
+    if aggregate == "token-mean":
+        return tokens / tokens.sum().clamp(min=1.0)
+    if aggregate == "sequence-mean":
+        return tokens / tokens.sum(dim=1, keepdim=True).clamp(min=1.0) / mask.shape[0]
+    if aggregate == "fixed" and fixed_length:
+        return tokens / (mask.shape[0] * fixed_length)
+    raise ValueError(f"no token weights for aggregate {aggregate!r} with fixed_length {fixed_length!r}")
+
+
+def row_weights(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """Weights (B, T) of a mean over rows: 1 / B in column 0, 0 elsewhere (see `Credit`)."""
+    weights = torch.zeros(mask.shape, dtype=dtype, device=mask.device)
+    weights[:, 0] = 1.0 / mask.shape[0]
+    return weights
+
+
+def clipped_surrogate(log_ratio: Tensor, advantages: Tensor, low: float, high: float) -> tuple[Tensor, Tensor]:
+    """PPO's pessimistic objective (arXiv 1707.06347, Eq. 7), any shape, to be MAXIMISED, and where the clip is active.
+
+    Returns min(ratio × A, clip(ratio, 1 - low, 1 + high) × A) and a bool tensor: True where the ratio has left the
+    range on the side on which the clip takes the gradient away (TRL's definition of clip ratio).
+    """
+    ratio = log_ratio.exp()
+    objective = torch.minimum(ratio * advantages, ratio.clamp(1.0 - low, 1.0 + high) * advantages)
+    active = ((ratio < 1.0 - low) & (advantages < 0)) | ((ratio > 1.0 + high) & (advantages > 0))
+    return objective, active
+
+
+def k3(logps: Tensor, ref_logps: Tensor) -> Tensor:
+    """Schulman's estimator of KL(pi || ref) per token, any shape: exp(-d) - 1 + d with d = logps - ref_logps.
+
+    Never negative, and unbiased for tokens sampled from pi; the form of DeepSeekMath (Eq. 4) and of TRL.
+    """
+    difference = ref_logps - logps
+    return torch.expm1(difference) - difference
+
+
+def token_metric(values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """(sum of `values` over the tokens of `mask`, number of tokens), detached: one entry of `Metrics`."""
+    return masked(values.detach(), mask).sum(), mask.sum()
+
+
+def row_metric(values: Tensor) -> tuple[Tensor, Tensor]:
+    """(sum of `values` (b,), number of rows), detached: one entry of `Metrics`."""
+    return values.detach().sum(), torch.tensor(values.shape[0], device=values.device)

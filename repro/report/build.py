@@ -1,0 +1,178 @@
+"""One experiment's report from its records: the tables and the figures on disk, and the same content as data.
+
+Everything here is a function of the records, the experiment's data and `repro.papers`. Two calls give the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from repro import papers
+from repro.errors import InputError
+from repro.experiments.types import Experiment
+from repro.report.format import percent
+from repro.report.interval import NoiseRow, noise_floor
+from repro.report.summary import ArmSummary, set_names, summarise, trials
+from repro.report.verdicts import Verdict, verdicts
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one report says, and the files it wrote (empty when nothing was written)."""
+
+    experiment: Experiment
+    name: str  # table and file name: table1, table1@smoke …
+    scale: str
+    setting: dict[str, str]  # what was run, for people
+    rows: list[ArmSummary]
+    verdicts: list[Verdict]
+    noise: list[NoiseRow]
+    paper: dict[str, Any]
+    command: str
+    files: tuple[Path, ...] = ()
+
+    @property
+    def title(self) -> str:
+        return f"{self.name}: {self.experiment.title} (scale: {self.scale})"
+
+    @property
+    def display(self) -> dict[str, str]:
+        return {arm.id: arm.display for arm in self.experiment.arms}
+
+
+def compile_report(
+    experiment: Experiment, records: Sequence[Record], timing: Record | None, suffix: str = ""
+) -> Report:
+    """The report's content without writing anything."""
+    chosen = trials(records, experiment)
+    scale = chosen[0]["scale"] if chosen else _scale_of(suffix)
+    if timing is not None and chosen and _run(timing) != _run(chosen[0]):
+        raise InputError(
+            f"the timing record {timing['id']} does not belong to the trials of {chosen[0]['id'].split('/')[0]}"
+        )
+    return Report(
+        experiment=experiment,
+        name=experiment.id + suffix,
+        scale=scale,
+        setting=_setting(chosen),
+        rows=summarise(experiment, chosen, timing),
+        verdicts=verdicts(experiment, chosen, timing),
+        noise=noise_floor(experiment, chosen),
+        paper=papers.load(experiment.paper),
+        command=reproduce(experiment, chosen, scale),
+    )
+
+
+def report(
+    experiment: Experiment, records: Sequence[Record], timing: Record | None, out_root: Path, suffix: str = ""
+) -> Report:
+    """Write `paper_tables/<id><suffix>.{md,csv,tex}` and `figures/<id><suffix>_*.{png,svg,csv}` under `out_root`.
+
+    `records`: trial records of one experiment at one scale (others are ignored); `timing`: its timing record, if there
+    is one. Raises `InputError` for records that do not belong together or a folder that cannot be written.
+    """
+    from repro.report.bars import accuracy_bars, cost_bars
+    from repro.report.curves import health_panel, learning_curves
+    from repro.report.format import write_text
+    from repro.report.markdown import markdown
+    from repro.report.tables import csv_rows, latex
+
+    compiled = compile_report(experiment, records, timing, suffix)
+    tables, figures = Path(out_root) / "paper_tables", Path(out_root) / "figures"
+    files = [
+        write_text(tables / f"{compiled.name}.md", markdown(compiled)),
+        write_text(tables / f"{compiled.name}.csv", csv_rows(compiled)),
+        write_text(tables / f"{compiled.name}.tex", latex(compiled)),
+    ]
+    if any(row.seeds for row in compiled.rows):
+        stem = figures / compiled.name
+        files += accuracy_bars(experiment, records, stem.with_name(f"{stem.name}_accuracy"))
+        files += learning_curves(experiment, records, stem.with_name(f"{stem.name}_curves"))
+        files += cost_bars(experiment, records, timing, stem.with_name(f"{stem.name}_cost"))
+        files += health_panel(experiment, records, stem.with_name(f"{stem.name}_health"))
+    return replace(compiled, files=tuple(files))
+
+
+def _run(record: Record) -> tuple:
+    return record["experiment"], record["scale"], record.get("variant")
+
+
+def _scale_of(suffix: str) -> str:
+    first = suffix.removeprefix("@").split("-")[0]
+    return first if first in ("smoke", "small", "paper") else "micro"
+
+
+def _setting(chosen: Sequence[Record]) -> dict[str, str]:
+    """Task, base model, evaluation and where it was measured, from the records alone."""
+    if not chosen:
+        return {}
+    config = chosen[0]["config"]
+    base = config["base"]
+    model = (
+        {"micro": "micro model trained from scratch by this suite"}.get(base["kind"])
+        or base.get("id")
+        or "local folder"
+    )
+    facts = next((r["base"] for r in chosen if r.get("base")), {})
+    if "pass@1_test" in facts:
+        rl, test = percent(facts["pass@1_rl"]), percent(facts["pass@1_test"])
+        model += f" (sampled pass@1 {rl} % on RL, {test} % on test prompts)"
+    done = [r for r in chosen if r["status"] == "done"]
+    sets = []
+    for name in set_names(done):
+        outcome = done[0]["outcomes"][name]
+        samples = len(outcome["samples"][0]) if outcome["samples"] else 0
+        sets.append(f"{name}: {len(outcome['questions'])} questions x {samples} samples")
+    steps = sorted({r["config"]["train"]["steps"] for r in chosen if r["config"]["method"]["name"] != "none"})
+    seeds = sorted({r["seed"] for r in chosen})
+    return {
+        "Task": config["task"]["name"],
+        "Base model": model,
+        "Evaluation": "; ".join(sets) or "none",
+        "Training steps": ", ".join(map(str, steps)) or "none",
+        "Seeds": ", ".join(map(str, seeds)),
+    }
+
+
+def reproduce(experiment: Experiment, chosen: Sequence[Record], scale: str) -> str:
+    """The command that makes these records again. Of a changed run: its own, less what does not decide results."""
+    seeds = len({r["seed"] for r in chosen})
+    if chosen and chosen[0].get("variant"):
+        words = min(str(r.get("provenance", {}).get("command", "")) for r in chosen).split()
+        return " ".join(_without(words, ("--root", "--jobs", "--data-dir"), ("--json",)))
+    command = f"repro run {experiment.id}"
+    settings = experiment.scales.get(scale)
+    if scale != "micro":
+        command += f" --scale {scale}"
+    if seeds and (settings is None or settings.seeds != seeds):
+        command += f" --seeds {seeds}"
+    core = {arm.id for arm in experiment.core_arms}
+    present = {r["arm"] for r in chosen}
+    if present - core:
+        command += (
+            " --arms all"
+            if present >= {a.id for a in experiment.arms}
+            else f" --arms {','.join(_order(experiment, present))}"
+        )
+    return command
+
+
+def _order(experiment: Experiment, present: set[str]) -> list[str]:
+    return [arm.id for arm in experiment.arms if arm.id in present]
+
+
+def _without(words: list[str], with_value: tuple[str, ...], flags: tuple[str, ...]) -> list[str]:
+    out, skip = [], False
+    for word in words:
+        if skip:
+            skip = False
+        elif word in with_value:
+            skip = True
+        elif word not in flags and not word.startswith(tuple(f"{name}=" for name in with_value)):
+            out.append(word)
+    return out

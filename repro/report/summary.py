@@ -1,0 +1,205 @@
+"""One row per arm from the stored records: the measured numbers behind the table, the bars and the terminal view.
+
+Rates are fractions in [0, 1], times seconds, memory bytes. Means run over the seeds whose trial is done. An accuracy
+over several sets is their plain mean. The interval is the 95 % two-level bootstrap over seeds and questions.
+
+Not covered: correction for many comparisons; that belongs to the claims.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean, median
+from typing import Any
+
+from repro.errors import InputError
+from repro.experiments.types import Arm, Experiment
+from repro.report.interval import accuracy_interval
+
+Record = dict[str, Any]
+DEV = "dev"
+# What is paid again at each training step. Peak memory leaves out sampling, whose pool depends on the engine.
+STEP_PHASES = ("generate", "extra_rollouts", "reward", "old", "ref", "value", "credit", "update", "optimizer")
+NOT_TRAINING = ("base", "generate", "extra_rollouts", "evaluate")
+
+
+@dataclass(frozen=True)
+class ArmSummary:
+    """Everything the report says about one arm. None means: not measured."""
+
+    arm: str
+    display: str
+    method: str
+    core: bool
+    status: str  # "done", "not run", "incomplete: …", "failed …"
+    seeds: tuple[int, ...] = ()  # done
+    accuracy: float | None = None
+    lo: float | None = None
+    hi: float | None = None
+    protocol: float | None = None  # as accuracy, but greedy on sets with one sample: how the papers score such sets
+    by_seed: tuple[float, ...] = ()  # accuracy, in the order of `seeds`
+    metrics: dict[str, float] = field(default_factory=dict)  # mean over sets: greedy, pass@k, truncated, unparsed
+    sets: dict[str, dict[str, float]] = field(default_factory=dict)  # set -> metric -> mean over seeds
+    train_seconds: float | None = None  # resumed trials left out
+    step_seconds_prompts: float | None = None  # median round of the timing record, equal prompts
+    step_seconds_completions: float | None = None
+    predicted_peak: float | None = None
+    predicted_components: dict[str, float] = field(default_factory=dict)
+    measured_peak: float | None = None  # largest peak_allocated of a training phase, on an accelerator
+    completions: float | None = None
+    prompts: float | None = None
+    updates: float | None = None
+
+
+def trials(records: Iterable[Record], experiment: Experiment) -> list[Record]:
+    """The trial records of one experiment at one scale and variant, sorted by arm order and seed.
+
+    `InputError`: mixed scales or variants, an arm that the experiment does not know, two records of one trial.
+    """
+    order = {arm.id: i for i, arm in enumerate(experiment.arms)}
+    chosen = [r for r in records if r["kind"] == "trial" and r["experiment"] == experiment.id]
+    unknown = sorted({r["arm"] for r in chosen} - set(order))
+    if unknown:
+        raise InputError(f"records of {experiment.id} name unknown arms: {', '.join(unknown)}")
+    if len({(r["scale"], r.get("variant")) for r in chosen}) > 1:
+        raise InputError(f"records of {experiment.id} mix several scales or variants: report them one at a time")
+    twice = [name for name, times in Counter(r["id"] for r in chosen).items() if times > 1]
+    if twice:
+        raise InputError(f"several records of {min(twice)}, of different settings or code: pass one of them")
+    return sorted(chosen, key=lambda r: (order[r["arm"]], r["seed"], r["key"]))
+
+
+def set_names(records: Sequence[Record]) -> list[str]:
+    """Evaluation sets of the records in the order of the first done record; without dev if there are others."""
+    done = [r for r in records if r["status"] == "done"]
+    names = list(done[0]["outcomes"]) if done else []
+    return [name for name in names if name != DEV] or names
+
+
+def summarise(
+    experiment: Experiment, records: Sequence[Record], timing: Record | None, intervals: bool = True
+) -> list[ArmSummary]:
+    """Core arms always, other arms once they have a record, in the experiment's order.
+
+    `intervals=False` leaves out the bootstrap, for a view that is redrawn often.
+    """
+    chosen = trials(records, experiment)
+    wanted = sorted({r["seed"] for r in chosen})
+    sets = set_names(chosen)
+    rows = []
+    for arm in experiment.arms:
+        own = [r for r in chosen if r["arm"] == arm.id]
+        if own or arm.core:
+            rows.append(_row(arm, own, wanted, sets, timing, intervals))
+    return rows
+
+
+def _row(
+    arm: Arm, own: list[Record], wanted: list[int], sets: list[str], timing: Record | None, intervals: bool
+) -> ArmSummary:
+    done = [r for r in own if r["status"] == "done"]
+    base = {
+        "arm": arm.id,
+        "display": arm.display,
+        "method": arm.method,
+        "core": arm.core,
+        "status": _status(own, wanted),
+        "seeds": tuple(r["seed"] for r in done),
+        "step_seconds_prompts": step_seconds(timing, "prompts_equal", arm.id),
+        "step_seconds_completions": step_seconds(timing, "completions_equal", arm.id),
+    }
+    if not done:
+        return ArmSummary(**base)
+    per_set = {name: _means(done, name) for name in sets}
+    by_seed = tuple(fmean(r["metrics"][f"{name}/accuracy"] for name in sets) for r in done)
+    lo, hi = accuracy_interval(done) if intervals else (None, None)
+    costs = [r["cost"] for r in done]
+    timed = [c["train_seconds"] for c in costs if not c["resumed"]] if arm.trained else []
+    predicted = [c["predicted_peak"] for c in costs if c["predicted_peak"]]
+    measured = [peak for r in done if (peak := measured_peak(r)) is not None]
+    worst = max(predicted, key=lambda p: p["total"], default=None)
+    shared = [k for k in per_set[sets[0]] if all(k in per_set[name] for name in sets)] if sets else []
+    return ArmSummary(
+        **base,
+        accuracy=fmean(by_seed) if sets else None,
+        lo=lo,
+        hi=hi,
+        by_seed=by_seed if sets else (),
+        protocol=fmean(_protocol(done[0], name, per_set[name]) for name in sets) if sets else None,
+        metrics={k: fmean(per_set[name][k] for name in sets) for k in shared if k != "accuracy"},
+        sets=per_set,
+        train_seconds=fmean(timed) if timed else None,
+        predicted_peak=worst["total"] if worst else None,
+        predicted_components=dict(worst["components"]) if worst else {},
+        measured_peak=max(measured, default=None),
+        completions=fmean(c["completions"] for c in costs),
+        prompts=fmean(c["prompts"] for c in costs),
+        updates=fmean(c["updates"] for c in costs),
+    )
+
+
+def _status(own: list[Record], wanted: list[int]) -> str:
+    done = [r["seed"] for r in own if r["status"] == "done"]
+    if not own:
+        return "not run"
+    parts = []
+    for r in own:
+        if r["status"] != "done":
+            error = r["error"] or {}
+            at = "" if error.get("step") is None else f" at step {error['step']}"
+            parts.append(f"failed{at} (seed {r['seed']}: {error.get('message', 'no message')})")
+    missing = [s for s in wanted if s not in {r["seed"] for r in own}]
+    if missing:
+        parts.append("not run: seed " + ", ".join(map(str, missing)))
+    if not parts:
+        return "done"
+    return f"incomplete, {len(done)} of {len(wanted)} seeds; " + "; ".join(parts) if done else "; ".join(parts)
+
+
+def _means(done: list[Record], name: str) -> dict[str, float]:
+    """Mean over seeds of every metric of one set that all seeds have, in a fixed order (pass@k by k)."""
+    keys = [k.split("/", 1)[1] for k in done[0]["metrics"] if k.split("/", 1)[0] == name]
+    values = {k: [r["metrics"].get(f"{name}/{k}") for r in done] for k in keys}
+    means = {k: fmean(v) for k, v in values.items() if None not in v}
+    return dict(sorted(means.items(), key=lambda kv: (_pass_k(kv[0]), kv[0])))
+
+
+def _protocol(record: Record, name: str, means: dict[str, float]) -> float:
+    single = len(record["outcomes"][name]["samples"][0]) == 1
+    return means["greedy"] if single and "greedy" in means else means["accuracy"]
+
+
+def _pass_k(metric: str) -> int:
+    return int(metric.removeprefix("pass@")) if metric.startswith("pass@") else 0
+
+
+def largest_pass(rows: Iterable[ArmSummary]) -> str | None:
+    """Name of the pass@k with the largest k that every evaluated arm has, e.g. "pass@8"."""
+    common = None
+    for row in rows:
+        if row.seeds:
+            names = {k for k in row.metrics if k.startswith("pass@")}
+            common = names if common is None else common & names
+    return max(common, key=_pass_k) if common else None
+
+
+def step_seconds(timing: Record | None, mode: str, arm: str) -> float | None:
+    """Median seconds of one training step of the arm in the timing record; `mode` as in the record."""
+    rounds = timing_rounds(timing, mode, arm)
+    return median(r["seconds"] for r in rounds) if rounds else None
+
+
+def timing_rounds(timing: Record | None, mode: str, arm: str) -> list[dict[str, Any]]:
+    """The rounds of one arm, or [] if it was not timed."""
+    if timing is None or timing["status"] != "done":
+        return []
+    return timing["timing"].get(mode, {}).get(arm, {}).get("rounds", [])
+
+
+def measured_peak(record: Record) -> float | None:
+    """Largest allocated bytes over the training phases, sampling apart, measured on an accelerator; None on a CPU."""
+    phases = record["cost"]["phases"]
+    peaks = [cost.get("peak_allocated") for name, cost in phases.items() if name not in NOT_TRAINING]
+    return max((p for p in peaks if p), default=None)

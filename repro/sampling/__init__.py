@@ -1,0 +1,1 @@
+"""Generation: counter-based uniforms and the backends that turn prompt ids into completion ids."""

@@ -1,0 +1,1 @@
+"""Pure statistics over scores and records: intervals, contrasts, verdicts. numpy only, explicit generators."""

@@ -1,0 +1,237 @@
+"""From stored records to a result per claim: estimate, interval, P(improvement), verdict, reason.
+
+Metrics of a claim (`:set` picks one evaluation set, otherwise the mean over all sets but "dev" is meant):
+accuracy, greedy, pass@k, truncated, unparsed from the per-question outcomes; time_per_step[:completions_equal] from the
+rounds of the timing record, prompts held equal unless named otherwise; predicted_peak, exact; measured_peak (bytes on
+CUDA, sampling engine and evaluation apart); last_reward (mean over the last 10 generation batches).
+
+Seeds are paired when both arms have the same ones, or at least 5 in common (then only those count); otherwise the seed
+level is drawn for each arm apart. Draws are a function of the claim's id and the records alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from repro.errors import InputError
+from repro.statistics.aggregate import probability_of_improvement
+from repro.statistics.bootstrap import (
+    RESAMPLES,
+    cost_ratio_draws,
+    difference_draws,
+    percentile_interval,
+    ratio_draws,
+)
+from repro.statistics.holm import ALPHA, holm_levels, p_value, step_down
+from repro.statistics.intervals import Interval, aa_interval, accuracy_interval
+from repro.statistics.scores import Missing, arm_scores, by_seed, predicted_peak, rounds
+from repro.statistics.verdict import MINIMUM_SEEDS, Verdict, boundary, no_verdict_reason, oriented, verdict
+
+
+@dataclass(frozen=True)
+class ClaimResult:
+    """`estimate`, `lo`, `hi` are the effect in favour of the claim's arm (see `repro.statistics.verdict.oriented`).
+
+    None stands for "not available": all three if nothing could be compared, `lo`, `hi` and `level` for an exact claim
+    or with a single seed.
+    """
+
+    claim: str
+    estimate: float | None
+    lo: float | None
+    hi: float | None
+    level: float | None  # of the interval, e.g. 0.99
+    p_improvement: float | None  # a random seed (or round) of the arm does better than one of the rival
+    verdict: Verdict
+    reason: str  # why there is no verdict, or why it is inconclusive; else ""
+    n_seeds: int  # seeds per arm (rounds for time_per_step)
+    paired: bool = True  # seeds paired
+
+
+@dataclass(frozen=True)
+class _Contrast:
+    estimate: float
+    draws: np.ndarray | None  # (R,) of the effect; None: exact, or a single seed
+    p_improvement: float | None
+    count: int
+    unit: str = "seeds"
+    paired: bool = True
+    exact: bool = False
+
+
+def evaluate_claim(
+    claim: Any,
+    records: Iterable[dict],
+    timing: dict | None = None,
+    *,
+    level: float = 1 - ALPHA,
+    resamples: int = RESAMPLES,
+) -> ClaimResult:
+    """One claim by itself, at `level`. `claim` has the fields of `repro.experiments.types.Claim`.
+
+    `records` are the trial records of one experiment at one scale; `timing` is its timing record.
+    """
+    records = list(records)
+    try:
+        contrast = _contrast(claim, records, timing, resamples)
+    except Missing as missing:
+        return _not_run(claim, str(missing))
+    return _judge(claim, contrast, _scale(records, timing), level)
+
+
+def evaluate_claims(
+    claims: Sequence[Any], records: Iterable[dict], timing: dict | None = None, *, resamples: int = RESAMPLES
+) -> list[ClaimResult]:
+    """All claims of one experiment, in the order given, at Holm's levels (see `repro.statistics.holm`)."""
+    records = list(records)
+    scale = _scale(records, timing)
+    results: list[ClaimResult | None] = [None] * len(claims)
+    tested: list[tuple[int, _Contrast]] = []
+    for index, claim in enumerate(claims):
+        try:
+            contrast = _contrast(claim, records, timing, resamples)
+        except Missing as missing:
+            results[index] = _not_run(claim, str(missing))
+            continue
+        if contrast.exact or contrast.draws is None or no_verdict_reason(scale, contrast.count):
+            results[index] = _judge(claim, contrast, scale, 1 - ALPHA)
+        else:
+            tested.append((index, contrast))
+    p_values = [
+        p_value(contrast.draws, boundary(claims[index].kind, claims[index].margin, claims[index].contrast))
+        for index, contrast in tested
+    ]
+    judged = [
+        _judge(claims[index], contrast, scale, level)
+        for (index, contrast), level in zip(tested, holm_levels(p_values), strict=True)
+    ]
+    kept = step_down(p_values, [result.verdict in ("supported", "contradicted") for result in judged])
+    for (index, _), result, keep in zip(tested, judged, kept, strict=True):
+        if not keep and result.verdict != "inconclusive":
+            reason = "a claim with stronger evidence is undecided (Holm's step-down)"
+            result = dataclasses.replace(result, verdict="inconclusive", reason=reason)
+        results[index] = result
+    return results
+
+
+def arm_interval(
+    records: Iterable[dict], arm: str, metric: str = "accuracy", *, level: float = 0.95, resamples: int = RESAMPLES
+) -> Interval | None:
+    """`arm`'s mean of a per-question metric with its interval; None without a usable record."""
+    return _one_arm(accuracy_interval, records, arm, metric, level, resamples)
+
+
+def aa_row(
+    records: Iterable[dict], arm: str, metric: str = "accuracy", *, level: float = 0.95, resamples: int = RESAMPLES
+) -> Interval | None:
+    """The A/A row: every other seed of `arm` against its other seeds; None with fewer than 4 seeds."""
+    return _one_arm(aa_interval, records, arm, metric, level, resamples)
+
+
+def _one_arm(
+    interval: Callable[..., Any], records: Iterable[dict], arm: str, metric: str, level: float, resamples: int
+) -> Interval | None:
+    try:
+        chosen = by_seed(list(records), arm)
+        scores, _ = arm_scores(chosen, metric)
+    except Missing:
+        return None
+    return interval(scores, _generator(f"{interval.__name__}/{arm}/{metric}"), level, resamples)
+
+
+def _contrast(claim: Any, records: list[dict], timing: dict | None, resamples: int) -> _Contrast:
+    rng = _generator(claim.id)
+    name, _, detail = claim.metric.partition(":")
+    if name == "time_per_step":
+        return _cost(claim, timing, detail or "prompts_equal", rng, resamples)
+    one, two = by_seed(records, claim.arm), by_seed(records, claim.against)
+    if name == "predicted_peak":
+        effect = _effect(claim, predicted_peak(one), predicted_peak(two))
+        return _Contrast(effect, None, None, min(len(one), len(two)), exact=True)
+    shared = sorted(set(one) & set(two))
+    paired = set(one) == set(two) or len(shared) >= MINIMUM_SEEDS
+    if paired:
+        one, two = ({seed: chosen[seed] for seed in shared} for chosen in (one, two))
+    (arm, questions), (rival, others) = arm_scores(one, claim.metric), arm_scores(two, claim.metric)
+    if questions != others:
+        raise Missing(f"{claim.arm} and {claim.against} were evaluated on different questions: run both again")
+    arm_means, rival_means = _means(arm), _means(rival)
+    count = min(len(one), len(two))
+    draws = None
+    if count > 1 or np.size(arm[0][0]) > 1:
+        first, second = (arm, rival) if claim.better == "higher" else (rival, arm)
+        draw = difference_draws if claim.contrast == "difference" else ratio_draws
+        draws = draw(first, second, rng, resamples, paired)
+    improvement = probability_of_improvement(arm_means, rival_means)
+    if claim.better == "lower":
+        improvement = 1 - improvement
+    estimate = _effect(claim, arm_means.mean(), rival_means.mean())
+    return _Contrast(estimate, draws, improvement, count, paired=paired)
+
+
+def _cost(claim: Any, timing: dict | None, held_equal: str, rng: np.random.Generator, resamples: int) -> _Contrast:
+    """Paired ratios over rounds, geometric mean. A difference of costs is not supported: seconds differ by machine."""
+    if claim.contrast != "ratio":
+        raise InputError(f"claim {claim.id}: time_per_step needs contrast ratio, not {claim.contrast}")
+    arm, rival = rounds(timing, claim.arm, held_equal), rounds(timing, claim.against, held_equal)
+    count = min(len(arm), len(rival))
+    arm, rival = arm[:count], rival[:count]
+    first, second = (arm, rival) if claim.better == "higher" else (rival, arm)
+    estimate = float(np.exp(np.log(first / second).mean()))
+    draws = cost_ratio_draws(first, second, rng, resamples) if count > 1 else None
+    return _Contrast(estimate, draws, probability_of_improvement(first, second), count, unit="timing rounds")
+
+
+def _judge(claim: Any, contrast: _Contrast, scale: str, level: float) -> ClaimResult:
+    lo = hi = None
+    if contrast.draws is not None and not contrast.exact:
+        lo, hi = percentile_interval(contrast.draws, level)
+    reason = no_verdict_reason(scale, MINIMUM_SEEDS if contrast.exact else contrast.count, contrast.unit)
+    word: Verdict = "not run"
+    if reason is None and (contrast.exact or lo is not None):
+        low, high = (contrast.estimate, contrast.estimate) if contrast.exact else (lo, hi)
+        word = verdict(claim.kind, low, high, claim.margin, claim.contrast)
+        if word == "inconclusive":
+            reason = f"the interval contains {boundary(claim.kind, claim.margin, claim.contrast):g}"
+    return ClaimResult(
+        claim=claim.id,
+        estimate=contrast.estimate,
+        lo=lo,
+        hi=hi,
+        level=None if lo is None else level,
+        p_improvement=contrast.p_improvement,
+        verdict=word,
+        reason=reason or "",
+        n_seeds=contrast.count,
+        paired=contrast.paired,
+    )
+
+
+def _not_run(claim: Any, reason: str) -> ClaimResult:
+    return ClaimResult(claim.id, None, None, None, None, None, "not run", reason, 0)
+
+
+def _effect(claim: Any, arm: float, rival: float) -> float:
+    try:
+        return float(oriented(float(arm), float(rival), claim.contrast, claim.better))
+    except ZeroDivisionError:
+        raise Missing(f"the ratio of {claim.arm} and {claim.against} is undefined: {claim.metric} is 0") from None
+
+
+def _means(scores: list[np.ndarray]) -> np.ndarray:
+    return np.mean([item.mean(axis=1) for item in scores], axis=0)
+
+
+def _scale(records: list[dict], timing: dict | None) -> str:
+    scales = {record["scale"] for record in [*records, *([timing] if timing else [])]}
+    return "smoke" if "smoke" in scales else next(iter(scales), "")
+
+
+def _generator(name: str) -> np.random.Generator:
+    return np.random.default_rng(int.from_bytes(hashlib.sha256(name.encode()).digest()[:16], "big"))

@@ -1,0 +1,1 @@
+"""Trial configs, keys, records and the files that hold them. Imports neither torch nor pandas."""

@@ -1,0 +1,239 @@
+"""The record of one trial, schema version 1: every key documented where it is typed.
+
+Everything measured (seconds, bytes, dates) lives under `cost`, `provenance`, `timing` and `base.seconds` and nowhere
+else: two runs of one trial are equal after `strip_measured`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NotRequired, TypedDict
+
+from repro.errors import InputError
+from repro.store.config import SCALES, experiment_id
+from repro.store.outcomes import LETTERS
+
+SCHEMA = 1
+PHASES = (
+    "base", "stage1", "generate", "extra_rollouts", "reward", "old", "ref", "value", "credit", "update", "optimizer",
+    "checkpoint", "evaluate",
+)  # fmt: skip
+
+
+class DamagedRecord(InputError):
+    """A record file that is torn, edited by hand, or of an unknown schema; the message names it."""
+
+
+class Failure(TypedDict):
+    message: str  # one line
+    step: int | None  # generation batch in which it happened
+
+
+class Hashes(TypedDict):
+    base: str  # content of the base model's files
+    prompts: dict[str, str]  # split -> hash of the rendered prompts and answers
+    template: str  # prompt template
+
+
+class Data(TypedDict):
+    task: str  # task name
+    source: str  # "generated", "hub" or "folder"
+    id: str | None  # hub id or file name
+    revision: str | None  # resolved hub revision
+    sha256: str | None  # content of the file, or of the generated prompts
+    rows: int
+    overlap: dict[str, int]  # pair of splits -> questions that occur in both
+
+
+class OutcomeSet(TypedDict):
+    questions: list[str]  # source ids, Q of them
+    levels: list[str]  # difficulty levels, Q of them ("" if the task has none)
+    samples: list[str]  # Q strings of n letters, see repro.store.outcomes
+    greedy: str | None  # Q letters, or null if not decoded greedily
+
+
+class CurvePoint(TypedDict):
+    step: int  # generation batches done
+    completions: int  # sampled so far
+    prompts: int  # used so far
+    dev_accuracy: float  # Avg@dev_n on the dev split
+    updates: int  # optimizer updates so far
+
+
+class HealthPoint(TypedDict):
+    """One per generation batch; null where the method has no such figure."""
+
+    step: int  # from 1
+    reward: float | None  # mean
+    zero_variance_groups: float | None  # share of groups whose rewards are all equal
+    truncated: float | None  # share of completions without an end token
+    unparsed: float | None  # share of completions without an answer
+    entropy: float | None  # nats per token
+    kl: float | None  # nats per token, to the reference
+    clip_fraction: float | None  # share of tokens
+    grad_norm: float | None  # before clipping
+    loss: float | None
+    length: float | None  # mean completion length in tokens
+
+
+class Sample(TypedDict):
+    set: str
+    question: str  # source id
+    prompt: str
+    completion: str
+    gold: str
+    outcome: str  # one letter
+
+
+class PhaseCost(TypedDict):
+    seconds: float
+    tokens: int
+    calls: int
+    peak_allocated: int | None  # bytes, CUDA only
+    peak_reserved: int | None  # bytes, CUDA only
+
+
+class PredictedPeak(TypedDict):
+    total: int  # bytes
+    components: dict[str, int]  # bytes
+
+
+class Cost(TypedDict):
+    phases: dict[str, PhaseCost]  # keys from PHASES
+    train_seconds: float
+    evaluate_seconds: float
+    completions: int
+    prompts: int
+    updates: int
+    predicted_peak: PredictedPeak | None
+    host_rss: int  # bytes, highest resident size
+    resumed: int  # times the trial was resumed
+
+
+class Provenance(TypedDict):
+    repro: str  # version of this package
+    commit: str | None
+    dirty: bool | None  # uncommitted changes
+    python: str
+    packages: dict[str, str]
+    platform: str
+    cpu: str
+    cores: int
+    gpu: str | None
+    started: str  # UTC, ISO 8601
+    finished: str | None
+    command: str
+    measured_on: str  # hardware in words
+
+
+class Round(TypedDict):
+    seconds: float
+    phases: dict[str, float]  # seconds
+    completions: int
+    prompts: int
+
+
+class TimedArm(TypedDict):
+    rounds: list[Round]  # round i of every arm ran next to round i of the others
+
+
+class Timing(TypedDict):
+    prompts_equal: dict[str, TimedArm]  # arm -> rounds, same prompts per step for all arms
+    completions_equal: dict[str, TimedArm]  # same completions per step
+
+
+class Record(TypedDict):
+    schema: int
+    kind: str  # "trial" or "timing"
+    key: str  # repro.store.key.trial_key
+    id: str  # "table1/tbrm-n4/seed0"
+    experiment: str
+    scale: str
+    variant: str | None
+    arm: str  # "timing" for a timing record
+    seed: int
+    status: str  # "done" or "failed"
+    error: Failure | None
+    config: dict[str, Any]  # TrialConfig.to_json()
+    hashes: Hashes
+    data: list[Data]
+    metrics: dict[str, float]  # "<set>/<metric>"
+    outcomes: dict[str, OutcomeSet]  # set -> per-question outcomes
+    curve: list[CurvePoint]
+    health: list[HealthPoint]
+    samples: list[Sample]
+    cost: Cost
+    provenance: Provenance
+    base: dict[str, float]  # "pass@1_rl", "pass@1_test", "seconds" of a micro base, else {}
+    timing: NotRequired[Timing]
+
+
+_REQUIRED = {
+    "schema": int, "kind": str, "key": str, "id": str, "experiment": str, "scale": str, "arm": str, "seed": int,
+    "status": str, "config": dict,
+}  # fmt: skip
+_DONE = {"metrics": dict, "outcomes": dict, "cost": dict, "provenance": dict, "hashes": dict}
+_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=-]*")
+_KEY = re.compile(r"[0-9a-f]{64}")
+
+
+def check_record(record: Any) -> None:
+    """Raise `InputError` with one line unless `record` can be stored and reported. Names are safe as file names."""
+    _require(isinstance(record, dict), "not an object")
+    schema = record.get("schema")
+    _require(schema == SCHEMA, f"schema {schema!r} is unknown: this version reads schema {SCHEMA}")
+    _check_types(record, _REQUIRED)
+    _require(record["kind"] in ("trial", "timing"), f"kind {record['kind']!r} is unknown")
+    _require(record["status"] in ("done", "failed"), f"status {record['status']!r} is unknown")
+    _require(bool(_KEY.fullmatch(record["key"])), "key is not 64 hex digits")
+    _require(record["scale"] in SCALES, f"scale {record['scale']!r} is unknown")
+    variant = record.get("variant")
+    _require(variant is None or (isinstance(variant, str) and bool(_SAFE.fullmatch(variant))), "variant is not a name")
+    for name in ("experiment", "arm"):
+        _require(bool(_SAFE.fullmatch(record[name])), f"{name} {record[name]!r} is not a name")
+    _require(record["id"] == expected_id(record), f"id {record['id']!r} does not match its parts")
+    if record["status"] == "failed":
+        _require(isinstance(record.get("error"), dict), "a failed record needs its error")
+    elif record["kind"] == "timing":
+        _require(isinstance(record.get("timing"), dict), "a timing record needs timing")
+    else:
+        _check_types(record, _DONE)
+        for name, entry in record["outcomes"].items():
+            _check_outcomes(name, entry)
+
+
+def expected_id(record: dict[str, Any]) -> str:
+    folder = experiment_id(record["experiment"], record["scale"], record.get("variant"))
+    return f"{folder}/{record['arm']}/seed{record['seed']}"
+
+
+def strip_measured(record: dict[str, Any]) -> dict[str, Any]:
+    """The record without what is measured (cost, provenance, timing, base.seconds): equal for equal trials."""
+    kept = {name: value for name, value in record.items() if name not in ("cost", "provenance", "timing")}
+    if isinstance(kept.get("base"), dict):
+        kept["base"] = {name: value for name, value in kept["base"].items() if name != "seconds"}
+    return kept
+
+
+def _check_outcomes(name: str, entry: Any) -> None:
+    where = f"outcomes of {name!r}"
+    _require(isinstance(entry, dict), f"{where} are not an object")
+    questions, samples, greedy = entry.get("questions"), entry.get("samples"), entry.get("greedy")
+    _require(isinstance(questions, list) and isinstance(samples, list), f"{where} lack questions or samples")
+    _require(len(questions) == len(samples) > 0, f"{where} need one string per question")
+    _require(all(isinstance(row, str) for row in samples), f"{where} hold a sample row that is not a text")
+    _require(len(samples[0]) > 0 and len({len(row) for row in samples}) == 1, f"{where} are ragged or empty")
+    _require(LETTERS.issuperset("".join(samples)), f"{where} hold an unknown letter")
+    if greedy is not None:
+        good = isinstance(greedy, str) and len(greedy) == len(questions) and LETTERS.issuperset(greedy)
+        _require(good, f"{where} need one greedy letter per question")
+
+
+def _check_types(record: dict[str, Any], wanted: dict[str, type]) -> None:
+    for name, kind in wanted.items():
+        _require(type(record.get(name)) is kind, f"{name} is missing or not of type {kind.__name__}")
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise InputError(f"record: {message}")

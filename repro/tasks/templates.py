@@ -1,0 +1,73 @@
+r"""Prompt templates as data. The suite renders every prompt itself; a template's hash goes into each record.
+
+A rendered prompt is `system + user + prefix`, where only `{question}` in `user` is replaced, verbatim: braces,
+backslashes and dollar signs of a question are left alone.
+
+Sources: `qwen-math` is the ChatML form of Qwen2.5-Math with the system line that the TBRM paper names (section 4.1);
+`r1` is the training template of DeepSeek-R1-Zero (arXiv 2501.12948, Table 1), laid out over lines; `plain` is the
+common few-word form for base models; `micro` is the bare question of the generated tasks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+
+from repro.errors import InputError
+
+
+@dataclass(frozen=True)
+class Template:
+    """One prompt layout. `stop` are strings that end a completion, beside the tokenizer's own end token."""
+
+    name: str
+    system: str = ""  # text before the user's turn
+    user: str = "{question}"  # the user's turn
+    prefix: str = ""  # how the assistant's turn begins
+    stop: tuple[str, ...] = ()
+    answer_tag: str = ""  # XML-like tag the model is told to put its answer in, "" for none
+
+    def render(self, question: str) -> str:
+        """The prompt text for one question."""
+        return self.system + self.user.replace("{question}", question) + self.prefix
+
+    @property
+    def sha256(self) -> str:
+        """Hash of every field: changes whenever a rendered prompt or its end could."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+
+TEMPLATES = {
+    template.name: template
+    for template in (
+        Template("micro"),
+        Template(
+            "qwen-math",
+            system="<|im_start|>system\n"
+            "Please reason step by step, and put your final answer within \\boxed{}.<|im_end|>\n",
+            user="<|im_start|>user\n{question}<|im_end|>\n",
+            prefix="<|im_start|>assistant\n",
+            stop=("<|im_end|>", "<|endoftext|>"),
+        ),
+        Template(
+            "r1",
+            system="A conversation between User and Assistant. The user asks a question, and the Assistant solves it. "
+            "The assistant first thinks about the reasoning process in the mind and then provides the user with the "
+            "answer. The reasoning process and answer are enclosed within <think> </think> and <answer> </answer> "
+            "tags, respectively, i.e., <think> reasoning process here </think> <answer> answer here </answer>.\n",
+            user="User: {question}\n",
+            prefix="Assistant:",
+            stop=("<|endoftext|>",),
+            answer_tag="answer",
+        ),
+        Template("plain", user="Question: {question}\n", prefix="Answer:", stop=("\nQuestion:",)),
+    )
+}
+
+
+def get(name: str) -> Template:
+    """The template of that name; InputError with the known names otherwise."""
+    if name not in TEMPLATES:
+        raise InputError(f"unknown template {name!r}: choose one of {', '.join(TEMPLATES)}")
+    return TEMPLATES[name]

@@ -1,0 +1,90 @@
+"""The one forward pass behind every log-probability of the suite: policy, reference, old policy, critic.
+
+The trainer and the memory planner both call `score`, so that what is planned is what is trained.
+Not covered: first-state values under FSDP (they read the LM head outside the wrapped forward).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass
+class Scores:
+    """Per-token quantities of b rows and T completion positions; position t is scored given everything before it."""
+
+    logps: Tensor  # (b, T) log-probability of the sampled token, zero outside the mask
+    entropy: Tensor | None  # (b, T) in nats
+    state_values: Tensor | None  # (b, 1) or (b, T): logsumexp of the logits before the token
+
+
+def causal_lm(model: nn.Module) -> nn.Module:
+    """The causal language model inside data-parallel and PEFT wrappers."""
+    model = getattr(model, "module", model)
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def backbone(model: nn.Module) -> nn.Module:
+    """The transformer below the LM head."""
+    inner = causal_lm(model)
+    return getattr(inner, inner.base_model_prefix)
+
+
+def project_state_values(
+    model: nn.Module, hidden: Tensor, keep: int, temperature: float, which: Literal["none", "first", "all"]
+) -> Tensor | None:
+    """V(s) = logsumexp of the logits from last hidden states (b, S, D): (b, 1) for "first", (b, keep) for "all".
+
+    The hidden state at position s predicts token s + 1, so V before the first completion token sits at -keep - 1.
+    """
+    if which == "none":
+        return None
+    first = hidden.shape[1] - keep - 1
+    last = first + 1 if which == "first" else hidden.shape[1] - 1
+    head = causal_lm(model).get_output_embeddings()
+    # One row at a time keeps the peak at keep x vocabulary; only the brm ablation asks for more than one position.
+    rows = [torch.logsumexp(head(row).float() / temperature, dim=-1) for row in hidden[:, first:last]]
+    return torch.stack(rows)
+
+
+def score(
+    model: nn.Module,
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    keep: int,
+    *,
+    temperature: float,
+    state_values: Literal["none", "first", "all"] = "none",
+    entropy: bool = False,
+    autocast=None,
+) -> Scores:
+    """Score the last `keep` positions of `input_ids` (b, S) with a model patched by TRL's fused LM head.
+
+    Only labelled positions go through the head where the device allows it, so the (b, S, vocabulary) logits never exist.
+    `temperature` is the one the head was patched with; it is needed again for the state values.
+    """
+    labels = input_ids.masked_fill(attention_mask == 0, -100)
+    labels[:, :-keep] = -100
+    captured: list[Tensor] = []
+    hook = None
+    if state_values != "none":
+        hook = backbone(model).register_forward_hook(lambda _m, _i, out: captured.append(out.last_hidden_state))
+    try:
+        with autocast() if autocast is not None else torch.autocast("cpu", enabled=False):
+            out = model(
+                input_ids=input_ids, attention_mask=attention_mask, labels=labels, fused_lm_head=True, use_cache=False
+            )
+            hidden = captured[-1] if captured else None
+            values = project_state_values(model, hidden, keep, temperature, state_values)
+    finally:
+        if hook is not None:
+            hook.remove()
+    return Scores(
+        logps=out.log_probs[:, -keep:],
+        entropy=out.entropy[:, -keep:] if entropy and out.entropy is not None else None,
+        state_values=values,
+    )

@@ -1,0 +1,55 @@
+"""Per-step health figures: why a reward is flat shows here before it shows in the accuracy."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import torch
+
+from repro.methods.base import Metrics, MicroBatch
+
+# Columns of one row; a figure that a method does not have is null.
+COLUMNS = (
+    "step", "reward", "zero_variance_groups", "truncated", "unparsed", "length", "entropy", "kl", "clip_fraction",
+    "grad_norm", "loss",
+)  # fmt: skip
+
+
+class Health:
+    """Rows of figures, one per generation batch; micro-batch figures are (sum, count) pairs until `finish`."""
+
+    def __init__(self, rows: list[dict] | None = None):
+        self.rows = rows or []
+        self._open: dict | None = None
+
+    def start(self, step: int, figures: dict) -> None:
+        self._open = {"step": step, **figures}
+        self._sums = defaultdict(lambda: [0.0, 0.0])
+        self._norms: list[float] = []
+        self._loss = 0.0
+
+    @torch.no_grad()
+    def add(self, metrics: Metrics, micro: MicroBatch, loss: torch.Tensor) -> None:
+        """Add the method's figures of one micro-batch, and the mean token entropy."""
+        tokens = micro.mask.sum()
+        pairs = dict(metrics)
+        if micro.entropy is not None:
+            pairs["entropy"] = ((micro.entropy * micro.mask).sum(), tokens)
+        for name, (total, count) in pairs.items():
+            self._sums[name][0] += float(total)
+            self._sums[name][1] += float(count)
+        self._loss += float(loss)
+
+    def norm(self, value: float) -> None:
+        """Gradient norm of one update, before clipping."""
+        self._norms.append(value)
+
+    def finish(self) -> dict:
+        row = dict(self._open)
+        row.update({name: total / count if count else None for name, (total, count) in self._sums.items()})
+        updates = max(1, len(self._norms))
+        row["grad_norm"] = sum(self._norms) / updates if self._norms else None
+        row["loss"] = self._loss / updates
+        self.rows.append({name: row.get(name) for name in COLUMNS} | row)
+        self._open = None
+        return self.rows[-1]

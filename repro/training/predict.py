@@ -1,0 +1,100 @@
+"""The predicted training-phase peak of a trial: one update of its own code on fake tensors (`repro.cost.training_peak`)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from repro.cost import StepParts, training_peak
+from repro.cost.head import static_logprob_head
+from repro.methods.base import MicroBatch
+from repro.training.critic import Critic
+from repro.training.forward import Scores, backbone, causal_lm, project_state_values
+
+
+def predicted_peak(setup, cache: Path) -> dict:
+    """{"total": bytes, "components": {...}} of one update at this trial's shapes: full micro-batch, longest lengths.
+
+    Leaves out the generation phase and its key-value cache, the allocator's rounding, and the Python process. The number
+    does not depend on the seed, so it is computed once per arm and kept in `cache`.
+    """
+    config = setup.config
+    longest = max(len(setup.task.template.render(prompt.question)) for prompt in setup.rl) if setup.task.generated else None
+    prompt = min(longest or config.train.max_prompt, config.train.max_prompt)
+    identity = json.dumps([setup.base.digest, config.method, config.to_json()["train"], prompt], sort_keys=True)
+    path = cache / f"{hashlib.sha256(identity.encode()).hexdigest()[:24]}.json"
+    if path.exists():
+        try:
+            return json.loads(path.read_text())
+        except ValueError:
+            path.unlink()  # a torn file: computed again
+    peak = training_peak(lambda: _build(setup, prompt))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{config.seed}.tmp")
+    temporary.write_text(json.dumps(peak))
+    temporary.rename(path)
+    return peak
+
+
+def _build(setup, prompt: int) -> StepParts:
+    from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
+
+    from repro.training.lora import peft_config
+
+    train, needs, method = setup.config.train, setup.method.needs(), setup.method
+    shape = AutoConfig.from_pretrained(setup.base.folder)
+    policy: nn.Module = AutoModelForCausalLM.from_config(shape, dtype=torch.float32)
+    adapters = peft_config(train.lora, setup.base.folder)
+    if adapters is not None:
+        from peft import get_peft_model
+
+        policy = get_peft_model(policy, adapters)
+    if train.gradient_checkpointing:
+        policy.gradient_checkpointing_enable()
+    policy.train()
+    modules = {"policy": policy}
+    if needs.reference and adapters is None:
+        reference = AutoModelForCausalLM.from_config(shape, dtype=torch.float32)
+        modules["reference"] = reference.requires_grad_(False).eval()
+    critic = None
+    if needs.critic:
+        critic = Critic(AutoModel.from_config(shape, dtype=torch.float32), shape.get_text_config().hidden_size)
+        modules["critic"] = critic
+    trainable = [p for name, m in modules.items() if name != "reference" for p in m.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trainable, lr=1e-4, fused=True)
+
+    rows, keep = train.micro_batch, train.max_completion
+    ids = torch.zeros((rows, prompt + keep), dtype=torch.long)
+    attention = torch.ones_like(ids)
+    flat = torch.zeros((rows, keep))
+    mask = torch.ones((rows, keep), dtype=torch.bool)
+
+    def step() -> None:
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=train.precision == "bf16"):
+            scores = _score(policy, ids, attention, keep, needs.state_values)
+            values = critic(ids, attention, keep) if critic is not None else None
+        loss, _ = method.loss(
+            MicroBatch(
+                logps=scores.logps, mask=mask, weights=flat, advantages=flat, rewards=flat[:, 0], old_logps=flat,
+                ref_logps=flat if needs.reference else None, old_values=flat, values=values, returns=flat,
+                state_values=scores.state_values, entropy=scores.entropy,
+            )
+        )  # fmt: skip
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(trainable, 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return StepParts(modules, optimizer, step)
+
+
+def _score(policy: nn.Module, ids, attention, keep: int, state_values: str) -> Scores:
+    """As `repro.training.forward.score`, with the shape-static equivalent of TRL's fused head."""
+    hidden = backbone(policy)(input_ids=ids, attention_mask=attention, use_cache=False).last_hidden_state
+    head = causal_lm(policy).get_output_embeddings()
+    logps, entropy = static_logprob_head(hidden, head, ids, keep, 1.0)
+    return Scores(logps, entropy, project_state_values(policy, hidden, keep, 1.0, state_values))

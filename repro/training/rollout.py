@@ -1,0 +1,182 @@
+"""One generation batch: sample, grade, score, assign credit, cut into micro-batches. Everything here is without gradient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from repro.methods.base import GenerationBatch
+from repro.sampling.transformers_backend import generate
+from repro.sampling.uniforms import Draw
+from repro.tasks.outcome import Outcome
+from repro.training.forward import score
+
+if TYPE_CHECKING:
+    from repro.training.trainer import SuiteTrainer
+
+
+@dataclass
+class Sampled:
+    """Rows of this process as padded tensors: prompts on the left, completions on the right."""
+
+    prompt_ids: Tensor  # (B, S)
+    prompt_mask: Tensor  # (B, S)
+    completion_ids: Tensor  # (B, T)
+    mask: Tensor  # (B, T) bool
+    rewards: Tensor  # (B,)
+    truncated: Tensor  # (B,) bool
+    unparsed: Tensor  # (B,) bool
+    sampler_logps: Tensor | None = None  # (B, T) by the engine, when it reports them
+
+    @property
+    def inputs(self) -> tuple[Tensor, Tensor]:
+        ids = torch.cat([self.prompt_ids, self.completion_ids], dim=1)
+        return ids, torch.cat([self.prompt_mask, self.mask.long()], dim=1)
+
+
+def _pad(rows: list[list[int]], value: int, left: bool) -> Tensor:
+    width = max(1, max(len(row) for row in rows))
+    return torch.tensor([[value] * (width - len(r)) + r if left else r + [value] * (width - len(r)) for r in rows])
+
+
+def sample(trainer: SuiteTrainer, rows: list[int], step: int) -> Sampled:
+    """Generate and grade one completion per entry of `rows` (indices of prompts; equal ones are contiguous)."""
+    timer, device = trainer.timer, trainer.accelerator.device
+    prompts = [trainer.prompts[row] for row in rows]
+    prompt_ids = [trainer.prompt_ids[row] for row in rows]
+    index = [i % trainer.num_generations for i in range(len(rows))]
+    with timer.phase("generate") as cost:
+        if trainer.use_vllm:
+            completions, sampler = trainer._generate_single_turn(prompt_ids, None, {}, trainer.num_generations)
+        else:
+            draws = [
+                Draw(trainer.seed, "rollout", step, prompt.id, i) for prompt, i in zip(prompts, index, strict=True)
+            ]
+            with trainer.generation_model() as model:
+                completions = generate(
+                    model,
+                    prompt_ids,
+                    draws,
+                    max_new_tokens=trainer.settings.max_completion,
+                    temperature=trainer.settings.temperature,
+                    end_ids=trainer.eos_token_ids,
+                    pad_id=trainer.pad_id,
+                )
+            sampler = None
+        cost.tokens += sum(len(ids) for ids in completions)
+    with timer.phase("reward"):
+        ends = set(trainer.eos_token_ids)
+        texts = [trainer.processing_class.decode([t for t in ids if t not in ends]) for ids in completions]
+        outcomes = trainer.task.check(texts, prompts)
+    pad = trainer.pad_id
+    ids = _pad(completions, pad, left=False)
+    prompt_tensor = _pad(prompt_ids, pad, left=True)
+    return Sampled(
+        prompt_ids=prompt_tensor.to(device),
+        prompt_mask=_pad([[1] * len(p) for p in prompt_ids], 0, left=True).to(device),
+        completion_ids=ids.to(device),
+        mask=_pad([[1] * len(c) for c in completions], 0, left=False).bool().to(device),
+        rewards=torch.tensor([float(o is Outcome.CORRECT) for o in outcomes], device=device),
+        truncated=torch.tensor([not c or c[-1] not in ends for c in completions], device=device),
+        unparsed=torch.tensor([o is Outcome.UNPARSED for o in outcomes], device=device),
+        sampler_logps=None if sampler is None else _pad_floats(sampler, ids.shape[1]).to(device),
+    )
+
+
+def _pad_floats(rows: list[list[float]], width: int) -> Tensor:
+    # The engine reports None for a token it could not score; NaN keeps it out of the mismatch's mean.
+    return torch.tensor([[float("nan") if x is None else x for x in row] + [0.0] * (width - len(row)) for row in rows])
+
+
+def _in_chunks(function, sampled: Sampled, rows: int) -> Tensor:
+    ids, mask = sampled.inputs
+    return torch.cat([function(ids[i : i + rows], mask[i : i + rows]) for i in range(0, len(ids), rows)])
+
+
+@torch.no_grad()
+def roll_out(trainer: SuiteTrainer, rows: list[int], step: int) -> tuple[list[dict[str, Tensor]], dict[str, float]]:
+    """The micro-batches of one generation batch, in order, and its health figures."""
+    needs, timer = trainer.needs, trainer.timer
+    sampled = sample(trainer, rows, step)
+    keep, micro = sampled.completion_ids.shape[1], trainer.args.per_device_train_batch_size
+    tokens = int(sampled.mask.sum())
+    columns: dict[str, Tensor] = {}
+
+    def logps(model):
+        def run(ids, mask):
+            out = score(
+                model,
+                ids,
+                mask,
+                keep,
+                temperature=trainer.temperature,
+                state_values="none",
+                autocast=trainer.accelerator.autocast,
+            )
+            return out.logps
+
+        return _in_chunks(run, sampled, micro)
+
+    if needs.old or sampled.sampler_logps is not None:
+        with timer.phase("old", tokens):
+            columns["old_logps"] = logps(trainer.model)
+    if needs.reference:
+        with timer.phase("ref", tokens), trainer.reference_model() as reference:
+            columns["ref_logps"] = logps(reference)
+    if needs.critic:
+        with timer.phase("value", tokens), trainer.accelerator.autocast():
+            columns["old_values"] = _in_chunks(lambda i, m: trainer.critic(i, m, keep), sampled, micro)
+
+    with timer.phase("credit", tokens):
+        everything = trainer.gather_rows({**vars(sampled), **columns})
+        batch = GenerationBatch(
+            rewards=everything["rewards"],
+            mask=everything["mask"],
+            completion_ids=everything["completion_ids"],
+            group_size=trainer.num_generations,
+            truncated=everything["truncated"],
+            unparsed=everything["unparsed"],
+            old_logps=everything.get("old_logps"),
+            ref_logps=everything.get("ref_logps"),
+            values=everything.get("old_values"),
+            generator=trainer.method_generator(step),
+        )
+        credit = trainer.method.credit(batch)
+        advantages = credit.advantages
+        if advantages.dim() == 1:
+            advantages = advantages.unsqueeze(1).expand_as(batch.mask)
+        local = trainer.local_rows(len(rows))
+        columns["advantages"] = advantages[local, :keep]
+        # Each of the M minibatches stands for the whole batch; data-parallel training averages over processes.
+        scale = needs.minibatches * trainer.accelerator.num_processes
+        columns["weights"] = credit.weights[local, :keep] * scale
+        if credit.returns is not None:
+            columns["returns"] = credit.returns[local, :keep]
+    health = _health(batch, everything) | credit.metrics
+    if sampled.sampler_logps is not None:
+        gap = (columns["old_logps"] - sampled.sampler_logps).abs()[sampled.mask]
+        health["sampler_mismatch"] = float(torch.nanmean(gap))
+    columns.update(
+        prompt_ids=sampled.prompt_ids,
+        prompt_mask=sampled.prompt_mask,
+        completion_ids=sampled.completion_ids,
+        mask=sampled.mask,
+        rewards=sampled.rewards,
+    )
+    count = len(rows) // micro
+    return [{k: v[i * micro : (i + 1) * micro] for k, v in columns.items()} for i in range(count)], health
+
+
+def _health(batch: GenerationBatch, rows: dict[str, Tensor]) -> dict[str, float]:
+    groups = batch.rewards.view(-1, batch.group_size)
+    same = (groups == groups[:, :1]).all(1).float().mean()
+    return {
+        "reward": float(batch.rewards.mean()),
+        "zero_variance_groups": float(same) if batch.group_size > 1 else None,
+        "truncated": float(batch.truncated.float().mean()),
+        "unparsed": float(batch.unparsed.float().mean()),
+        "length": float(batch.mask.sum(1).float().mean()),
+    }

@@ -1,0 +1,255 @@
+"""The one trainer: a subclass of TRL's `GRPOTrainer` on which every method runs.
+
+What differs from TRL's trainer:
+1. The suite renders and tokenises prompts; TRL's templating is never used.
+2. Prompt order and sampling are functions of the seed (`prompt_order`, `repro.sampling`), not of running generators.
+3. Rewards and whole generation batches reach the method; rows are never shuffled, so pairs and groups stay together.
+4. The loss is the method's: a weighted sum whose normalisers were fixed before the split into micro-batches.
+5. A critic, when the method needs one, trains beside the policy in the same optimizer, clipped apart.
+6. Checkpoints are taken on generation boundaries only, and count only with their manifest (`checkpoints`).
+TRL's overridden methods are private; `tests/training/test_trl_contract.py` fails when they change.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from datasets import Dataset
+from torch import Tensor
+from transformers import Trainer
+from transformers.trainer_callback import PrinterCallback, ProgressCallback, TrainerCallback
+from trl import GRPOTrainer
+
+from repro.errors import TrialError
+from repro.methods.base import Method, MicroBatch
+from repro.sampling.uniforms import STREAMS
+from repro.store.config import TrainSettings
+from repro.training import arguments
+from repro.training.critic import Critic
+from repro.training.forward import score
+from repro.training.health import Health
+from repro.training.lora import peft_config
+from repro.training.prompt_order import PromptOrder
+from repro.training.rollout import roll_out
+
+
+class SuiteTrainer(GRPOTrainer):
+    """Train one trial. `on_batch(trainer, step)` is called after the last update of each generation batch."""
+
+    def __init__(
+        self,
+        base: Path,
+        method: Method,
+        task,
+        prompts: list,
+        prompt_ids: list[list[int]],
+        tokenizer,
+        settings: TrainSettings,
+        seed: int,
+        folder: Path,
+        timer,
+        on_batch: Callable[[SuiteTrainer, int], None] | None = None,
+    ):
+        self.method, self.task, self.prompts, self.prompt_ids = method, task, prompts, prompt_ids
+        self.settings, self.seed, self.timer = settings, seed, timer
+        self.needs = method.needs()
+        group_size = method.config.n
+        args = arguments.build(settings, self.needs, group_size, seed, folder)
+        super().__init__(
+            model=str(base),
+            reward_funcs=[_graded_elsewhere],
+            args=args,
+            # TRL wants a column named "prompt"; ours is the row number, and `prompt_ids` holds the tokens.
+            train_dataset=Dataset.from_dict({"prompt": [str(i) for i in range(len(prompts))]}),
+            processing_class=tokenizer,
+            peft_config=peft_config(settings.lora, base),
+            callbacks=[_Steps(self, on_batch)],
+        )
+        self.remove_callback(PrinterCallback)
+        self.remove_callback(ProgressCallback)
+        self.pad_id = self._tokenizer.pad_token_id
+        self.health = Health()
+        self.critic: Critic | None = None
+        if self.needs.critic:
+            self.critic = Critic.from_base(base).to(self.accelerator.device)
+
+    def _send_telemetry(self):
+        """TRL reports usage home by default; this suite never does."""
+
+    # -- rows and models -------------------------------------------------------------------------------------------
+
+    @property
+    def updates_per_batch(self) -> int:
+        return self.needs.epochs * self.needs.minibatches
+
+    def _get_train_sampler(self, dataset=None) -> PromptOrder:
+        return PromptOrder(
+            seed=self.seed,
+            prompts=len(self.prompts),
+            prompts_per_batch=self.settings.completions_per_step // self.num_generations,
+            group_size=self.num_generations,
+            batches=self.settings.steps,
+            repeats=self.num_iterations * self.args.steps_per_generation,
+        )
+
+    @contextlib.contextmanager
+    def generation_model(self):
+        """The policy, unwrapped, in evaluation mode and without gradient checkpointing."""
+        from trl.models import unwrap_model_for_generation
+
+        with (
+            unwrap_model_for_generation(
+                self.model_wrapped, self.accelerator, gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs
+            ) as model,
+            self._dist.summon_full_params(self.model_wrapped, recurse=False),
+        ):
+            training = model.training
+            model.eval()
+            try:
+                yield model
+            finally:
+                model.train(training)
+
+    @contextlib.contextmanager
+    def reference_model(self):
+        """The frozen base: a second copy, or the policy with its adapters disabled under LoRA."""
+        if self.ref_model is not None:
+            yield self.ref_model
+        else:
+            with self.accelerator.unwrap_model(self.model).disable_adapter():
+                yield self.model
+
+    def gather_rows(self, columns: dict[str, Tensor | None]) -> dict[str, Tensor]:
+        """Rows of all processes, in global order, padded to one width."""
+        present = {name: value for name, value in columns.items() if value is not None}
+        if self.accelerator.num_processes == 1:
+            return present
+        padded = {
+            name: self.accelerator.pad_across_processes(value.contiguous(), dim=1) if value.dim() > 1 else value
+            for name, value in present.items()
+        }
+        return {name: self.accelerator.gather(value) for name, value in padded.items()}
+
+    def local_rows(self, count: int) -> slice:
+        start = self.accelerator.process_index * count
+        return slice(start, start + count)
+
+    def method_generator(self, step: int) -> torch.Generator:
+        """A generator for methods that draw: a function of the seed and the generation batch."""
+        mixed = (self.seed * 1_000_003 + step) * 97 + STREAMS["method"]
+        return torch.Generator().manual_seed(mixed % (1 << 63))
+
+    # -- training --------------------------------------------------------------------------------------------------
+
+    def _prepare_inputs(self, generation_batch):
+        every = self.args.steps_per_generation * self.num_iterations
+        if self._step % every == 0 or self._buffered_inputs is None:
+            batch = self.state.global_step // self.updates_per_batch
+            rows = [int(example["prompt"]) for example in generation_batch]
+            self._buffered_inputs, figures = roll_out(self, rows, batch)
+            self.health.start(batch + 1, figures)
+        return self._buffered_inputs[self._step % self.args.steps_per_generation]
+
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        # Roll-out phases nest inside and pause this one, so that "update" is forward plus backward alone.
+        with self.timer.phase("update") as self._update_cost:
+            return super().training_step(model, inputs, num_items_in_batch)
+
+    def _compute_loss(self, model, inputs):
+        ids = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], dim=1)
+        attention = torch.cat([inputs["prompt_mask"], inputs["mask"].long()], dim=1)
+        keep = inputs["completion_ids"].shape[1]
+        self._update_cost.tokens += int(inputs["mask"].sum())
+        scores = score(
+            model,
+            ids,
+            attention,
+            keep,
+            temperature=self.temperature,
+            state_values=self.needs.state_values,
+            entropy=True,
+            autocast=self.accelerator.autocast,
+        )
+        values = None
+        if self.critic is not None:
+            with self.accelerator.autocast():
+                values = self.critic(ids, attention, keep)
+        fields = ("mask", "weights", "advantages", "rewards", "old_logps", "ref_logps", "old_values", "returns")
+        micro = MicroBatch(
+            logps=scores.logps,
+            values=values,
+            state_values=scores.state_values,
+            entropy=scores.entropy,
+            **{name: inputs.get(name) for name in fields},
+        )
+        loss, metrics = self.method.loss(micro)
+        step = self.state.global_step // self.updates_per_batch + 1
+        if not math.isfinite(float(loss.detach())):
+            raise TrialError(f"the loss is {float(loss.detach())} in step {step}; lower the learning rate", step=step)
+        self.health.add(metrics, micro, loss)
+        # TRL declares its losses scaled for accumulation, so nobody divides this sum by the number of micro-steps.
+        return loss
+
+    def create_optimizer(self, model=None):
+        optimizer = super().create_optimizer(model)
+        if self.critic is not None and len(optimizer.param_groups) < 3:
+            optimizer.add_param_group(
+                {
+                    "params": list(self.critic.parameters()),
+                    "lr": self.settings.critic_learning_rate,
+                    "weight_decay": self.settings.weight_decay,
+                }
+            )
+        return optimizer
+
+    def _clip_grad_norm(self, model):
+        norm = super()._clip_grad_norm(model)
+        self.health.norm(float(norm))
+        if self.critic is not None:
+            gradients = list(self.critic.parameters())
+            if self.accelerator.num_processes > 1:
+                for parameter in gradients:
+                    torch.distributed.all_reduce(parameter.grad)
+                    parameter.grad /= self.accelerator.num_processes
+            torch.nn.utils.clip_grad_norm_(gradients, self.args.max_grad_norm)
+        return norm
+
+    def floating_point_ops(self, inputs):
+        """Counted elsewhere; transformers' estimate expects token tensors and would only warn here."""
+        return 0
+
+    def _save_checkpoint(self, model, trial):
+        # TRL writes a model card first; a resumable checkpoint does not need one.
+        Trainer._save_checkpoint(self, model, trial)
+
+
+def _graded_elsewhere(**columns):
+    # TRL insists on a reward function; rows are graded in `rollout.sample`, on the suite's own ids and prompts.
+    raise RuntimeError("TRL's own reward path was called: its private interface has changed")
+
+
+class _Steps(TrainerCallback):
+    """Closes generation batches: health row, the trial's own work (curve, checkpoint), and the optimizer's phase."""
+
+    def __init__(self, trainer: SuiteTrainer, on_batch):
+        self.trainer, self.on_batch = trainer, on_batch
+        self._phase = None
+
+    def on_pre_optimizer_step(self, args, state, control, **kwargs):
+        self._phase = self.trainer.timer.phase("optimizer")
+        self._phase.__enter__()
+
+    def on_optimizer_step(self, args, state, control, **kwargs):
+        self._phase.__exit__(None, None, None)
+        if self.trainer.critic is not None:
+            self.trainer.critic.zero_grad()
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step % self.trainer.updates_per_batch == 0:
+            self.trainer.health.finish()
+            if self.on_batch is not None:
+                self.on_batch(self.trainer, state.global_step // self.trainer.updates_per_batch)

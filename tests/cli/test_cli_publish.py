@@ -1,0 +1,94 @@
+"""report and publish: tables and figures from stored records, and the promotion of records."""
+
+import pytest
+
+from repro.experiments import registry
+from repro.experiments.resolve import resolve
+from repro.store.published import bundle_path, read_bundle
+from repro.store.records import write_record
+from repro.store.workspace import Workspace
+
+from .fake_trials import record_of
+
+TABLE1 = registry.get("table1")
+
+
+@pytest.fixture
+def repository(tmp_path):
+    folder = tmp_path / "checkout"
+    (folder / "repro" / "experiments").mkdir(parents=True)
+    (folder / "pyproject.toml").write_text("")
+    return folder
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    """Every core arm on every seed."""
+    space = Workspace(tmp_path / "runs").prepare()
+    for arm in TABLE1.core_arms:
+        for seed in range(5):
+            write_record(space, record_of(resolve(TABLE1, "micro", arm.id, seed), 0.25 + 0.125 * (seed % 3)))
+    return space
+
+
+def test_report_writes_tables_and_figures(cli, cli_json, workspace, tmp_path):
+    found = cli_json("report", "table1")
+    (one,) = found["reports"]
+    assert one["id"] == "table1" and {"arms", "claims", "files", "command"} <= set(one)
+    for suffix in ("md", "csv", "tex"):
+        assert (workspace.tables / f"table1.{suffix}").is_file()
+    assert list(workspace.figures.glob("table1_*.png")) and list(workspace.figures.glob("table1_*.svg"))
+    code, out, _ = cli("report")
+    assert code == 0 and "TBRM n=4" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(["report", "tabel1"], "did you mean table1"), (["report", "--root", "nowhere"], "run an experiment first")],
+)
+def test_report_without_records(cli, workspace, words, said):
+    code, _, err = cli(*words)
+    assert code == 2 and said in err and err.count("\n") == 1
+
+
+def test_publish_promotes_and_regenerates_to_the_byte(cli, cli_json, workspace, repository, tmp_path):
+    found = cli_json("publish", "--to", repository)
+    assert set(found) == {"published", "bundles", "files"} and found["published"] == ["table1"]
+    assert len(read_bundle(bundle_path(repository / "results", "table1"))) == 25
+    first = {path: path.read_bytes() for path in repository.rglob("*") if path.is_file()}
+    assert any(path.name == "table1.md" for path in first)
+    cli_json("publish", "--to", repository, "--only-regenerate")
+    assert {path: path.read_bytes() for path in repository.rglob("*") if path.is_file()} == first
+    cli_json("publish", "--to", repository)
+    assert {path: path.read_bytes() for path in repository.rglob("*") if path.is_file()} == first
+
+
+def test_publish_wants_every_core_arm_on_every_seed(cli, workspace, repository):
+    next((workspace.results / "table1").glob("ppo-n1-seed3-*")).unlink()
+    code, _, err = cli("publish", "--to", repository)
+    assert code == 2 and "ppo-n1" in err and "seed 3" in err
+    assert not (repository / "results").exists()
+
+
+def test_publish_refuses_damage_and_other_folders(cli, workspace, repository, tmp_path):
+    assert cli("publish", "--to", tmp_path)[0] == 2
+    path = next((workspace.results / "table1").glob("ppo-n1-seed3-*"))
+    path.write_bytes(path.read_bytes().replace(b"0.5", b"0.9"))
+    code, _, err = cli("publish", "--to", repository)
+    assert code == 2 and path.name in err
+
+
+def test_smoke_runs_and_variants_are_never_published(cli, repository, tmp_path):
+    space = Workspace(tmp_path / "runs").prepare()
+    write_record(space, record_of(resolve(TABLE1, "smoke", "base", 0)))
+    write_record(space, record_of(resolve(TABLE1, "micro", "base", 0, variant="1a2b3c4d")))
+    code, _, err = cli("publish", "--to", repository)
+    assert code == 2 and "no records" in err
+
+
+def test_report_from_the_published_records(cli_json, workspace, repository, monkeypatch, tmp_path):
+    cli_json("publish", "--to", repository)
+    monkeypatch.chdir(repository)
+    cli_json("report", "--published", "--root", tmp_path / "again")
+    for path in (repository / "paper_tables").iterdir():
+        assert (tmp_path / "again" / "paper_tables" / path.name).read_bytes() == path.read_bytes()

@@ -1,0 +1,164 @@
+"""A toy trainer for method tests: a tiny policy, generation batches, micro-batches, gradients over any partition.
+
+It fills in exactly what a method's `needs()` names and leaves the rest None, so a method that reads something it has
+not asked for fails here. Positions outside the mask hold NaN: a method that lets them in fails as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from repro.methods.base import Credit, GenerationBatch, Method, Metrics, MicroBatch
+
+METHOD_OPTIONS = [
+    {"name": "grpo", "n": 4},
+    {"name": "grpo", "n": 4, "aggregate": "sequence-mean", "beta": 0.1},
+    {"name": "grpo", "n": 4, "scale": "none", "aggregate": "fixed", "fixed_length": 9, "epochs": 2},
+    {"name": "grpo", "n": 2, "minibatches": 2, "epsilon_high": 0.4, "beta": 0.1},
+    {"name": "rloo", "n": 4},
+    {"name": "rloo", "n": 2, "beta": 0.2, "minibatches": 2},
+    {"name": "ppo"},
+    {"name": "ppo", "n": 2, "lam": 0.9, "gamma": 0.95, "kl_coefficient": 0.0, "entropy_coefficient": 0.0},
+    {"name": "ppo", "value_clip": None, "whiten": False, "kl_coefficient": 0.3, "entropy_coefficient": 0.2},
+    {"name": "tbrm"},
+    {"name": "tbrm", "n": 4, "beta": 0.5, "epochs": 2},
+    {"name": "brm", "beta": 0.5},
+]
+
+
+def option_id(options: dict) -> str:
+    return "-".join([options["name"], *(f"{key}={value}" for key, value in options.items() if key != "name")])
+
+
+class ToyPolicy(nn.Module):
+    """Logits (B, T, V) from the position and the previous token, and a critic on the same features. float64."""
+
+    def __init__(self, length: int, vocabulary: int, seed: int):
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        draw = lambda *shape: nn.Parameter(0.5 * torch.randn(*shape, generator=generator, dtype=torch.float64))  # noqa: E731
+        self.position, self.previous = draw(length, vocabulary), draw(vocabulary + 1, vocabulary)
+        self.critic_position, self.critic_previous = draw(length), draw(vocabulary + 1)
+
+    def forward(self, ids: Tensor) -> dict[str, Tensor]:
+        before = torch.cat([torch.zeros_like(ids[:, :1]), ids[:, :-1] + 1], dim=1)
+        logits = self.position[: ids.shape[1]] + self.previous[before]
+        log_probs = logits.log_softmax(-1)
+        return {
+            "logits": logits,
+            "logps": log_probs.gather(-1, ids[..., None])[..., 0],
+            "state_values": logits.logsumexp(-1),
+            "entropy": -(log_probs.exp() * log_probs).sum(-1),
+            "values": self.critic_position[: ids.shape[1]] + self.critic_previous[before],
+        }
+
+
+@dataclass
+class Setup:
+    """A method with a generation batch, its credit, and the policy to be updated."""
+
+    method: Method
+    batch: GenerationBatch
+    credit: Credit
+    policy: ToyPolicy
+
+
+def poison(values: Tensor, mask: Tensor) -> Tensor:
+    """NaN outside the mask, without cutting the gradient inside."""
+    return torch.where(mask, values, torch.nan)
+
+
+def ragged_mask(rows: int, length: int, generator: torch.Generator) -> Tensor:
+    lengths = torch.randint(1, length + 1, (rows,), generator=generator)
+    return torch.arange(length) < lengths[:, None]
+
+
+def make_setup(method: Method, rows: int = 8, length: int = 7, vocabulary: int = 5, seed: int = 0) -> Setup:
+    """Random rows, ragged lengths, 0/1 rewards; the sampling and reference policies differ from the updated one."""
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.randint(0, vocabulary, (rows, length), generator=generator)
+    mask = ragged_mask(rows, length, generator)
+    policy, old, ref = (ToyPolicy(length, vocabulary, 10 * seed + i) for i in range(3))
+    with torch.no_grad():  # near enough that some ratios stay inside the clip range and some leave it
+        for mine, theirs in zip(policy.parameters(), old.parameters(), strict=True):
+            theirs.copy_(mine + 0.3 * theirs)
+        sampled, frozen = old(ids), ref(ids)
+    needs = method.needs()
+    batch = GenerationBatch(
+        rewards=torch.randint(0, 2, (rows,), generator=generator).double(),
+        mask=mask,
+        completion_ids=ids,
+        group_size=method.config.n,
+        truncated=mask[:, -1],
+        unparsed=torch.zeros(rows, dtype=torch.bool),
+        old_logps=poison(sampled["logps"], mask) if needs.old else None,
+        ref_logps=poison(frozen["logps"], mask) if needs.reference else None,
+        values=poison(sampled["values"], mask) if needs.critic else None,
+    )
+    with torch.no_grad():
+        credit = method.credit(batch)
+    return Setup(method, batch, credit, policy)
+
+
+def micro_batch(setup: Setup, rows: Tensor) -> MicroBatch:
+    """The rows of one micro-batch, with fresh forward passes: what the trainer hands to `loss`."""
+    batch, credit, needs = setup.batch, setup.credit, setup.method.needs()
+    pick = lambda tensor: None if tensor is None else tensor[rows]  # noqa: E731
+    mask = batch.mask[rows]
+    fresh = {key: value for key, value in setup.policy(batch.completion_ids[rows]).items() if key != "logits"}
+    fresh = {key: poison(value, mask) for key, value in fresh.items()}
+    advantages = credit.advantages[rows]
+    state_values = {"none": None, "first": fresh["state_values"][:, :1], "all": fresh["state_values"]}
+    return MicroBatch(
+        logps=fresh["logps"],
+        mask=mask,
+        weights=credit.weights[rows],
+        advantages=advantages if advantages.dim() == 2 else advantages[:, None].expand(mask.shape),
+        rewards=batch.rewards[rows],
+        old_logps=pick(batch.old_logps),
+        ref_logps=pick(batch.ref_logps),
+        old_values=pick(batch.values),
+        values=fresh["values"] if needs.critic else None,
+        returns=pick(credit.returns),
+        state_values=state_values[needs.state_values],
+        entropy=fresh["entropy"] if needs.entropy else None,
+    )
+
+
+def gradient(setup: Setup, partition: list[Tensor]) -> tuple[Tensor, dict[str, float]]:
+    """Flat gradient of the losses summed over `partition` (row indices of each micro-batch), and the merged metrics."""
+    setup.policy.zero_grad()
+    totals: dict[str, list[float]] = {}
+    for rows in partition:
+        loss, metrics = setup.method.loss(micro_batch(setup, rows))
+        loss.backward()
+        add_metrics(totals, metrics)
+    flat = [torch.zeros_like(p) if p.grad is None else p.grad for p in setup.policy.parameters()]
+    ratios = {key: numerator / denominator for key, (numerator, denominator) in totals.items()}
+    return torch.cat([g.flatten() for g in flat]), ratios
+
+
+def add_metrics(totals: dict[str, list[float]], metrics: Metrics) -> None:
+    for key, (numerator, denominator) in metrics.items():
+        assert not numerator.requires_grad, f"metric {key} keeps the graph alive"
+        entry = totals.setdefault(key, [0.0, 0.0])
+        entry[0] += float(numerator)
+        entry[1] += float(denominator)
+
+
+def permute_units(rows: int, unit: int, generator: torch.Generator) -> Tensor:
+    """A permutation of the rows that moves whole units."""
+    order = torch.randperm(rows // unit, generator=generator)
+    return (order[:, None] * unit + torch.arange(unit)).flatten()
+
+
+def policy_gradient(setup: Setup, advantages: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """REINFORCE: gradient of - sum of weights × advantages × log pi."""
+    logps = setup.policy(setup.batch.completion_ids)["logps"]
+    loss = -(weights * advantages * logps).sum()
+    slopes = torch.autograd.grad(loss, list(setup.policy.parameters()), allow_unused=True)
+    pairs = zip(slopes, setup.policy.parameters(), strict=True)
+    return torch.cat([(torch.zeros_like(p) if s is None else s).flatten() for s, p in pairs])

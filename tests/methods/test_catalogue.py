@@ -1,0 +1,76 @@
+"""The catalogue is data: it must match the modules, and the modules must keep to their layer."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+import repro.methods
+from repro.errors import InputError
+from repro.methods import base, catalogue, configs
+
+FOLDER = Path(repro.methods.__file__).parent
+SUPPORT = {"__init__", "base", "catalogue", "configs", "terms"}
+
+
+def test_every_method_module_is_in_the_catalogue():
+    modules = {path.stem for path in FOLDER.glob("*.py")} - SUPPORT
+    assert modules == set(catalogue.METHODS)
+    assert set(catalogue.METHODS) | {"none"} == set(configs.CONFIGS)
+
+
+@pytest.mark.parametrize("entry", catalogue.METHODS.values(), ids=lambda entry: entry.name)
+def test_entry_matches_its_module(entry):
+    module = importlib.import_module(entry.module)
+    cls = getattr(module, entry.cls)
+    assert catalogue.load(entry.name) is cls and issubclass(cls, base.Method)
+    assert cls.name == entry.name
+    assert cls.Config is configs.CONFIGS[entry.name] is getattr(configs, entry.config)
+    assert "What differs from the paper" in module.__doc__ and "\n1. " in module.__doc__
+    for text in (getattr(entry, spec.name) for spec in fields(entry)):
+        assert text and "\n" not in text
+
+
+@pytest.mark.parametrize("name", catalogue.METHODS)
+def test_needs_follow_the_config(name):
+    method = catalogue.create({"name": name, "semantics": 1, "epochs": 2, "minibatches": 3})
+    needs = method.needs()
+    assert (needs.epochs, needs.minibatches) == (2, 3)
+    assert needs.unit >= 1
+    clipping = name in ("grpo", "rloo", "ppo")
+    assert needs.old == clipping
+    assert needs.critic == (name == "ppo")
+    assert needs.state_values == {"tbrm": "first", "brm": "all"}.get(name, "none")
+
+
+def test_what_is_not_needed_is_not_asked_for():
+    assert catalogue.create({"name": "grpo"}).needs() == base.Needs()
+    assert catalogue.create({"name": "grpo", "beta": 0.1}).needs() == base.Needs(reference=True)
+    assert catalogue.create({"name": "rloo", "beta": 0.1}).needs() == base.Needs(reference=True, old=True)
+    bare = catalogue.create({"name": "ppo", "kl_coefficient": 0, "entropy_coefficient": 0}).needs()
+    assert not bare.reference and not bare.entropy
+
+
+@pytest.mark.parametrize("name", catalogue.METHODS)
+def test_methods_import_torch_and_the_base_types_only(name):
+    allowed = {"torch", "repro.errors", "repro.methods.base", "repro.methods.configs", "repro.methods.terms"}
+    for node in ast.walk(ast.parse((FOLDER / f"{name}.py").read_text())):
+        if isinstance(node, ast.Import):
+            imported = {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported = {node.module}
+        else:
+            continue
+        assert {module for module in imported if module.split(".")[0] not in sys.stdlib_module_names} <= allowed
+
+
+def test_unknown_names_are_refused_with_the_nearest():
+    with pytest.raises(InputError, match="did you mean tbrm"):
+        catalogue.load("tbmr")
+    with pytest.raises(InputError, match="methods: grpo"):
+        catalogue.create({"name": "none"})

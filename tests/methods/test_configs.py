@@ -1,0 +1,129 @@
+"""Method configs: defaults, validation, canonical numbers, documented fields; and the torch-free promise."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from repro.errors import InputError
+from repro.methods import configs
+
+
+def test_importing_configs_and_catalogue_loads_neither_torch_nor_numpy():
+    code = (
+        "import sys, repro.methods.configs, repro.methods.catalogue\n"
+        "heavy = {'torch', 'numpy', 'pandas', 'transformers', 'trl'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", configs.CONFIGS)
+def test_defaults_survive_json(name):
+    config = configs.build(name)
+    entry = json.loads(json.dumps(configs.to_json(name, config)))
+    assert entry["name"] == name and entry["semantics"] == configs.SEMANTICS[name]
+    assert configs.from_json(entry) == (name, config)
+
+
+def test_semantics_and_configs_name_the_same_methods():
+    assert set(configs.SEMANTICS) == set(configs.CONFIGS)
+    assert all(isinstance(version, int) and version >= 1 for version in configs.SEMANTICS.values())
+
+
+def test_the_settings_the_papers_print_are_the_defaults():
+    tbrm, ppo = configs.build("tbrm"), configs.build("ppo")
+    assert (tbrm.n, tbrm.beta, tbrm.updates) == (1, 0.002, 1)
+    assert (ppo.n, ppo.epsilon, ppo.kl_coefficient, ppo.entropy_coefficient) == (1, 0.2, 0.001, 0.001)
+    assert ppo.updates == 2
+
+
+def test_every_field_has_a_one_line_docstring():
+    tree = ast.parse(Path(configs.__file__).read_text())
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name in {cls.__name__ for cls in configs.CONFIGS.values()}:
+            documented = set()
+            for before, after in zip(node.body, node.body[1:], strict=False):
+                if isinstance(before, ast.AnnAssign) and isinstance(after, ast.Expr):
+                    assert "\n" not in after.value.value
+                    documented.add(before.target.id)
+            own = {spec.name for spec in fields(getattr(configs, node.name))}
+            assert own == documented, node.name
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("grop", {}, "did you mean grpo"),
+        ("grpo", {"bta": 0.1}, "no option 'bta'; did you mean beta"),
+        ("none", {"beta": 0.1}, "options: none"),
+        ("grpo", {"n": 1}, "n must be at least 2"),
+        ("rloo", {"n": 1}, "n must be at least 2"),
+        ("grpo", {"n": 4.5}, "n must be a whole number, not 4.5"),
+        ("grpo", {"n": True}, "n must be a whole number"),
+        ("grpo", {"n": "4"}, "n must be a whole number"),
+        ("grpo", {"n": None}, "n must be a whole number"),
+        ("grpo", {"scale": "batch"}, "scale must be one of std, none"),
+        ("grpo", {"scale": ["std"]}, "scale must be one of"),
+        ("grpo", {"aggregate": "fixed"}, "fixed_length"),
+        ("grpo", {"fixed_length": 100}, "fixed_length"),
+        ("grpo", {"aggregate": "fixed", "fixed_length": 0}, "fixed_length must be at least 1"),
+        ("grpo", {"epsilon": 0}, "epsilon must be above 0"),
+        ("grpo", {"epsilon": 1.0}, "epsilon must be below 1"),
+        ("grpo", {"epsilon_high": "high"}, "epsilon_high must be a number or null"),
+        ("grpo", {"beta": -0.1}, "beta must be at least 0"),
+        ("grpo", {"beta": float("nan")}, "beta must be a number"),
+        ("grpo", {"epochs": 0}, "epochs must be at least 1"),
+        ("ppo", {"minibatches": 1}, "at least 2"),
+        ("ppo", {"lam": 1.1}, "lam must be between 0 and 1"),
+        ("ppo", {"whiten": 1}, "whiten must be true or false"),
+        ("ppo", {"value_clip": 0.0}, "value_clip must be above 0"),
+        ("tbrm", {"beta": 0}, "beta must be above 0"),
+        ("brm", {"n": 0}, "n must be at least 1"),
+    ],
+)
+def test_bad_input_is_one_clear_line(name, options, message):
+    with pytest.raises(InputError, match=message) as caught:
+        configs.build(name, options)
+    assert "\n" not in str(caught.value) and name in str(caught.value)
+
+
+def test_ppo_takes_two_updates_in_either_way():
+    assert configs.build("ppo", {"epochs": 2, "minibatches": 1}).updates == 2
+    assert configs.build("ppo", {"epochs": 2, "minibatches": 3}).updates == 6
+
+
+def test_numbers_are_canonical():
+    """1 and 1.0 are one setting, so they must give one trial key."""
+    written = [
+        configs.to_json("ppo", configs.build("ppo", {"gamma": g, "minibatches": m})) for g, m in ((1, 2), (1.0, 2.0))
+    ]
+    assert json.dumps(written[0]) == json.dumps(written[1])
+    assert configs.build("ppo", {"value_clip": None}).value_clip is None
+
+
+@given(st.sampled_from(sorted(configs.CONFIGS)), st.data())
+def test_any_json_value_is_accepted_or_refused_cleanly(name, data):
+    known = sorted(asdict(configs.build(name)))
+    scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+    values = scalars | st.lists(scalars, max_size=2)
+    options = data.draw(st.dictionaries(st.sampled_from(known) if known else st.just("x"), values, max_size=3))
+    try:
+        config = configs.build(name, options)
+    except InputError as error:
+        assert "\n" not in str(error)
+    else:
+        assert configs.from_json(configs.to_json(name, config)) == (name, config)
+
+
+def test_an_entry_without_a_name_is_refused():
+    with pytest.raises(InputError, match="name"):
+        configs.from_json({"beta": 0.1})

@@ -1,0 +1,144 @@
+"""The reported numbers: tagged, arithmetically consistent with their own cells, and free of the known false ones."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from repro import papers
+from repro.errors import InputError
+
+
+def leaves(node, tag=None, path=""):
+    """Every (path, value, tag in force) of a nested structure."""
+    if isinstance(node, dict):
+        tag = node.get("evidence", tag)
+        for key, value in node.items():
+            yield from leaves(value, tag, f"{path}/{key}")
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from leaves(value, tag, f"{path}[{index}]")
+    else:
+        yield path, node, tag
+
+
+def table(paper, table_id):
+    return next(entry for entry in papers.load(paper)["tables"] if entry["id"] == table_id)
+
+
+def row(entry, model, method):
+    return next(r for r in entry["rows"] if r["model"] == model and r["method"] == method)
+
+
+@pytest.mark.parametrize("name", papers.names())
+def test_every_number_is_tagged_and_nothing_is_a_placeholder(name):
+    for path, value, tag in leaves(papers.load(name)):
+        assert value is not None, f"{path} is empty: leave out what is not known"
+        if isinstance(value, (int, float)):
+            assert tag in papers.EVIDENCE_TAGS, f"{path} = {value} has no evidence tag"
+        else:
+            assert "UNVERIFIED" not in value and "NOT FOUND" not in value, path
+
+
+@pytest.mark.parametrize("name", papers.names())
+def test_rows_fit_their_columns(name):
+    for entry in papers.load(name)["tables"]:
+        for r in entry["rows"]:
+            assert len(r["values"]) == len(entry["columns"]), (entry["id"], r["model"], r["method"])
+
+
+@pytest.mark.parametrize("name", papers.names())
+def test_means_follow_from_the_cells(name):
+    for entry in papers.load(name)["tables"]:
+        for r in entry["rows"]:
+            mean = sum(r["values"]) / len(r["values"])
+            # A mean the paper itself prints has one decimal and was rounded from unrounded cells.
+            slack = 0.0051 if r["mean"]["evidence"] == "derived" else 0.101
+            assert r["mean"]["value"] == pytest.approx(mean, abs=slack), (entry["id"], r["model"], r["method"])
+
+
+def test_pair_counts_and_gaps_follow_from_the_cells():
+    for pair in papers.load("tbrm")["pairs"]:
+        entry = table("tbrm", pair["table"])
+        first, second = (row(entry, pair["model"], pair[side]) for side in ("first", "second"))
+        gaps = [a - b for a, b in zip(first["values"], second["values"], strict=True)]
+        if pair["evidence"] == "derived":
+            assert pair["mean_gap"] == pytest.approx(sum(gaps) / len(gaps), abs=0.0051), pair
+        else:
+            assert pair["mean_gap"] == pytest.approx(first["mean"]["value"] - second["mean"]["value"], abs=1e-9), pair
+        if "wins" in pair:
+            counts = (sum(g > 0 for g in gaps), sum(g == 0 for g in gaps), sum(g < 0 for g in gaps))
+            assert counts == (pair["wins"], pair["ties"], pair["losses"]), pair
+
+
+def test_the_derived_speed_up_follows_from_the_printed_saving():
+    entries = papers.load("tbrm")["cost"]["entries"]
+    saving = next(e for e in entries if e["quantity"] == "training time")["less_percent"]
+    derived = next(e for e in entries if e["evidence"] == "derived")["speedup"]
+    assert derived == pytest.approx(1 / (1 - saving / 100), abs=0.005)
+
+
+def test_claims_are_complete():
+    claims = papers.load("tbrm")["claims"]
+    assert [c["id"] for c in claims] == [f"T{i}" for i in range(1, 14)]
+    for c in claims:
+        assert c["evidence"] in papers.EVIDENCE_TAGS and c["statement"] and c["paper_supports"] and c["source"]
+
+
+def test_the_false_note_in_circulation_left_no_trace():
+    """A public note on TBRM gives other numbers (hours, gigabytes, a results table); none of them may appear."""
+    data = papers.load("tbrm")
+    numbers = [(path, value) for path, value, _ in leaves(data) if isinstance(value, float)]
+    assert not {24.5, 29.1, 41.2, 43.1, 44.8} & {value for _, value in numbers}
+    # These four are also true numbers of other cells: they may stand there and nowhere else.
+    genuine = {
+        22.1: {("reval_table1", "AIME25")},
+        19.0: {("reval_table1", "AIME24")},
+        27.3: {("reval_table1", "GPQA"), ("reval_table1", "Minerva")},
+        30.5: {("table1", "AIME24"), ("table1", "Minerva"), ("table4", "quantum_lock")},
+    }
+    seen = {value: set() for value in genuine}
+    for entry in data["tables"]:
+        for r in entry["rows"]:
+            for column, value in zip(entry["columns"], r["values"], strict=True):
+                if value in genuine:
+                    seen[value].add((entry["id"], column))
+    assert seen == genuine
+    outside = [path for path, value in numbers if value in genuine and "/values[" not in path]
+    assert outside == []
+    assert not any({"hours", "seconds", "gigabytes", "bytes"} & set(e) for e in data["cost"]["entries"])
+    aime24 = [r["values"][0] for r in table("tbrm", "table1")["rows"]]
+    assert aime24 == [5.0, 11.4, 13.2, 13.0, 14.3, 10.6, 25.4, 24.1, 28.9, 30.5]
+
+
+def test_the_contradicting_rerun_is_there_and_tagged_as_another_paper():
+    rerun = table("tbrm", "reval_table1")
+    assert rerun["evidence"] == "other"
+    for model in ("R1-Distill-Qwen-1.5B", "Qwen2.5-Math-7B"):
+        assert row(rerun, model, "TBRM")["mean"]["value"] < row(rerun, model, "GRPO")["mean"]["value"]
+
+
+def test_tables_beside_an_experiment():
+    assert [t["id"] for t in papers.tables_beside("tbrm", "table1")] == ["table1", "reval_table1"]
+    assert papers.tables_beside("tbrm", "another") == []
+
+
+def test_load_hands_out_copies():
+    papers.load("tbrm")["claims"].clear()
+    assert len(papers.load("tbrm")["claims"]) == 13
+
+
+def test_unknown_names_are_refused_with_what_is_known():
+    with pytest.raises(InputError, match="tbrm"):
+        papers.load("tbrn")
+    with pytest.raises(InputError, match="T13"):
+        papers.claim("tbrm", "T99")
+
+
+def test_importing_papers_stays_light():
+    heavy = ("torch", "pandas", "numpy")
+    code = f"import sys, repro.papers as p; p.load('tbrm'); print([m for m in {heavy} if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"

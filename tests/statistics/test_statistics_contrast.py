@@ -1,0 +1,250 @@
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from repro.errors import InputError
+from repro.experiments.types import Claim as RealClaim
+from repro.statistics.contrast import aa_row, arm_interval, evaluate_claim, evaluate_claims
+
+QUESTIONS = 60
+ARMS = ("new", "old")
+
+
+@dataclass(frozen=True)
+class Claim:
+    id: str = "C1"
+    kind: str = "direction"
+    metric: str = "accuracy"
+    arm: str = "new"
+    against: str = "old"
+    contrast: str = "difference"
+    better: str = "higher"
+    margin: float = 0.0
+
+
+def record(arm, seed, accuracy=0.5, sets=("chain",), scale="micro", questions=QUESTIONS, n=8, **changes):
+    rng = np.random.default_rng([seed, *arm.encode()])
+    outcomes = {}
+    for name in sets:
+        chance = np.random.default_rng(1).beta(1.5, 1.5, size=questions) - 0.5 + accuracy
+        counts = rng.binomial(n, np.clip(chance, 0, 1))
+        outcomes[name] = {
+            "questions": [f"{name}{i}" for i in range(questions)],
+            "levels": [""] * questions,
+            "samples": ["c" * c + "w" * (n - c) for c in counts],
+            "greedy": "".join("c" if c > n / 2 else "w" for c in counts),
+        }
+    train = dict.fromkeys(("trackers", "keep_checkpoints", "checkpoint_every", "processes"))
+    return {
+        "kind": "trial",
+        "key": f"{seed}",
+        "id": f"table1/{arm}/seed{seed}",
+        "experiment": "table1",
+        "scale": scale,
+        "variant": None,
+        "arm": arm,
+        "seed": seed,
+        "status": "done",
+        "config": {"arm": arm, "seed": seed, "train": train, "base": {"kind": "micro"}},
+        "hashes": {"base": "b"},
+        "outcomes": outcomes,
+        "health": [{"step": 1, "reward": 0.1}] + [{"step": i, "reward": accuracy} for i in range(2, 12)],
+        "cost": {
+            "phases": {"update": {"peak_allocated": 100 if arm == "new" else 150}, "generate": {"peak_allocated": 900}},
+            "predicted_peak": {"total": 100 if arm == "new" else 150, "components": {}},
+        },
+        **changes,
+    }
+
+
+def both(gap=0.2, seeds=5, **more):
+    return [record(arm, s, 0.5 + gap * (arm == "new"), **more) for arm in ARMS for s in range(seeds)]
+
+
+def timing(ratio=0.7, rounds=8, scale="micro"):
+    drift = np.geomspace(1, 3, rounds)
+    noise = 1 + 0.01 * np.random.default_rng(0).normal(size=rounds)
+
+    def rows(seconds):
+        return {"rounds": [{"seconds": float(s), "phases": {}, "completions": 1, "prompts": 1} for s in seconds]}
+
+    arms = {"new": rows(ratio * drift * noise), "old": rows(drift)}
+    slower = {"new": rows(2 * drift * noise), "old": rows(drift)}
+    parts = {"prompts_equal": arms, "completions_equal": slower}
+    return {"kind": "timing", "arm": "timing", "status": "done", "scale": scale, "timing": parts}
+
+
+def test_clear_difference_is_supported_and_its_reverse_contradicted():
+    result = evaluate_claim(Claim(), both())
+    assert (result.verdict, result.reason, result.n_seeds, result.paired) == ("supported", "", 5, True)
+    assert 0 < result.lo < result.estimate < result.hi
+    assert (result.level, result.p_improvement) == (0.95, 1.0)
+    rows = {arm: [row for r in both() if r["arm"] == arm for row in r["outcomes"]["chain"]["samples"]] for arm in ARMS}
+    means = {arm: np.mean([row.count("c") / 8 for row in rows[arm]]) for arm in ARMS}
+    assert result.estimate == pytest.approx(means["new"] - means["old"])
+    reverse = evaluate_claim(Claim(arm="old", against="new"), both())
+    assert (reverse.verdict, reverse.p_improvement) == ("contradicted", 0.0)
+    assert reverse.estimate == pytest.approx(-result.estimate)
+
+
+def test_lower_is_better_turns_effect_and_probability():
+    result = evaluate_claim(Claim(arm="old", against="new", better="lower"), both())
+    assert (result.verdict, result.p_improvement) == ("supported", 1.0)
+    assert result.estimate > 0
+
+
+def test_no_difference_is_inconclusive_and_non_inferior_with_a_wide_margin():
+    result = evaluate_claim(Claim(), both(gap=0.0))
+    assert result.verdict == "inconclusive" and "contains 0" in result.reason
+    assert evaluate_claim(Claim(kind="non-inferior", margin=0.2), both(gap=0.0)).verdict == "supported"
+    assert evaluate_claim(Claim(kind="threshold", margin=0.5), both(gap=0.2)).verdict == "contradicted"
+
+
+def test_seed_rule_keeps_the_numbers_but_gives_no_verdict():
+    few = evaluate_claim(Claim(), both(seeds=4))
+    assert (few.verdict, few.reason) == ("not run", "needs at least 5 seeds, has 4")
+    assert few.lo is not None and few.estimate > 0
+    assert evaluate_claim(Claim(), both(seeds=1)).verdict == "not run"
+    smoke = evaluate_claim(Claim(), both(scale="smoke"))
+    assert smoke.verdict == "not run" and "smoke" in smoke.reason
+    assert evaluate_claim(Claim(metric="predicted_peak", kind="exact"), both(scale="smoke")).verdict == "not run"
+
+
+def test_results_are_a_function_of_claim_and_records():
+    assert evaluate_claim(Claim(), both()) == evaluate_claim(Claim(), list(reversed(both())))
+
+
+@pytest.mark.parametrize(
+    ("records", "words"),
+    [
+        ([], "new has no record"),
+        (both()[:5], "old has no record"),
+        ([{**r, "status": "failed"} if r["arm"] == "old" else r for r in both()], "old failed on every seed"),
+        (both()[:5] + [record("old", s, questions=50) for s in range(5)], "different questions"),
+        (both()[:9] + [record("old", 4, questions=50)], "different questions"),
+        (both()[:9] + [record("old", 4, hashes={"base": "other"})], "more than their seed"),
+        (both()[:9] + [record("old", 4, sets=("svamp",))], "no outcomes for the set chain"),
+    ],
+)
+def test_what_cannot_be_compared_says_why(records, words):
+    result = evaluate_claim(Claim(), records)
+    assert result.verdict == "not run" and words in result.reason
+    assert (result.estimate, result.lo, result.hi, result.level) == (None,) * 4
+
+
+def test_a_failed_seed_is_left_out_of_both_arms():
+    records = both(seeds=6)
+    records[0]["status"] = "failed"
+    result = evaluate_claim(Claim(), records)
+    assert (result.n_seeds, result.paired, result.verdict) == (5, True, "supported")
+
+
+def test_bookkeeping_settings_may_differ_between_seeds():
+    records = both()
+    config = records[0]["config"]
+    records[0] = {**records[0], "config": {**config, "train": {**config["train"], "trackers": ["wandb"]}}}
+    assert evaluate_claim(Claim(), records).verdict == "supported"
+
+
+def test_other_seeds_are_compared_unpaired():
+    records = [record("new", s, 0.7) for s in range(5)] + [record("old", s, 0.5) for s in range(10, 15)]
+    result = evaluate_claim(Claim(), records)
+    assert (result.paired, result.n_seeds, result.verdict) == (False, 5, "supported")
+
+
+def test_several_sets_are_averaged_and_one_can_be_picked():
+    records = both(sets=("chain", "svamp", "dev"))
+    for r in records:
+        r["outcomes"]["svamp"]["samples"] = ["wwww"] * QUESTIONS
+        r["outcomes"]["dev"]["samples"] = ["cccc" if r["arm"] == "old" else "wwww"] * QUESTIONS
+    mean, one = evaluate_claim(Claim(), records), evaluate_claim(Claim(metric="accuracy:chain"), records)
+    assert mean.estimate == pytest.approx(one.estimate / 2)
+    assert evaluate_claim(Claim(metric="accuracy:dev"), records).estimate == -1
+    assert "no outcomes" in evaluate_claim(Claim(metric="accuracy:gsm8k"), records).reason
+
+
+@pytest.mark.parametrize("metric", ["greedy", "pass@2", "pass@8:chain", "last_reward"])
+def test_other_metrics(metric):
+    assert evaluate_claim(Claim(metric=metric), both()).estimate > 0
+
+
+def test_metric_mistakes():
+    with pytest.raises(InputError, match="unknown metric"):
+        evaluate_claim(Claim(metric="acuracy"), both())
+    assert "at least 16 samples" in evaluate_claim(Claim(metric="pass@16"), both()).reason
+    with pytest.raises(InputError, match="ratio"):
+        evaluate_claim(Claim(metric="time_per_step"), both(), timing())
+
+
+def test_accuracy_ratio():
+    result = evaluate_claim(Claim(contrast="ratio", kind="threshold", margin=1.1), both())
+    assert result.estimate == pytest.approx(0.7 / 0.5, rel=0.1) and result.verdict == "supported"
+    zero = [{**r, "outcomes": {"chain": {**r["outcomes"]["chain"], "samples": ["ww"] * QUESTIONS}}} for r in both()]
+    assert "undefined" in evaluate_claim(Claim(contrast="ratio"), zero).reason
+
+
+def test_time_is_a_paired_ratio_of_rounds():
+    claim = Claim(metric="time_per_step", contrast="ratio", better="lower", kind="threshold", margin=1.3)
+    result = evaluate_claim(claim, both(), timing())
+    assert result.estimate == pytest.approx(1 / 0.7, rel=0.02)
+    assert (result.verdict, result.n_seeds, result.p_improvement) == ("supported", 8, pytest.approx(0.625, abs=0.3))
+    assert evaluate_claim(dataclasses.replace(claim, margin=1.6), both(), timing()).verdict == "contradicted"
+    other = evaluate_claim(dataclasses.replace(claim, metric="time_per_step:completions_equal"), both(), timing())
+    assert other.estimate == pytest.approx(0.5, rel=0.02)
+    assert evaluate_claim(claim, both()).reason == "no timing record"
+    assert "timing rounds, has 3" in evaluate_claim(claim, both(), timing(rounds=3)).reason
+    assert "no rounds of third" in evaluate_claim(dataclasses.replace(claim, arm="third"), both(), timing()).reason
+
+
+def test_memory_is_exact():
+    claim = Claim(metric="predicted_peak", contrast="ratio", better="lower", kind="exact", margin=1.4)
+    result = evaluate_claim(claim, both(seeds=1))
+    assert (result.estimate, result.lo, result.level, result.verdict) == (1.5, None, None, "supported")
+    assert evaluate_claim(dataclasses.replace(claim, margin=2.0), both()).verdict == "contradicted"
+    measured = evaluate_claim(dataclasses.replace(claim, metric="measured_peak", kind="threshold"), both())
+    assert (measured.estimate, measured.verdict) == (1.5, "supported")
+    bare = [{**r, "cost": {"phases": {}, "predicted_peak": None}} for r in both()]
+    assert "no predicted peak" in evaluate_claim(claim, bare).reason
+
+
+def test_holm_over_the_claims_of_an_experiment():
+    claims = [
+        Claim("big"),
+        Claim("memory", metric="predicted_peak", kind="exact", contrast="ratio", better="lower", margin=1.4),
+        Claim("none", arm="old", against="twin"),
+        Claim("missing", arm="absent"),
+    ]
+    records = both() + [record("twin", s, 0.5) for s in range(5)]
+    results = {r.claim: r for r in evaluate_claims(claims, records)}
+    assert list(results) == ["big", "memory", "none", "missing"]
+    assert results["big"].level == pytest.approx(0.975)  # two claims with an interval: rank 2 and rank 1
+    assert results["none"].level == pytest.approx(0.95)
+    assert [results[c.id].verdict for c in claims] == ["supported", "supported", "inconclusive", "not run"]
+    assert results["memory"].level is None
+
+
+def test_step_down_stops_at_the_first_undecided_claim():
+    # One weak effect, stated twelve times, beside nothing stronger: no claim passes 1 - 0.05/12, so none passes.
+    records = both(gap=0.0) + [record("slight", s, 0.5 + 0.07) for s in range(5)]
+    alone = evaluate_claim(Claim("c0", arm="slight"), records)
+    claims = [Claim(f"c{i}", arm="slight") for i in range(12)]
+    results = evaluate_claims(claims, records)
+    assert alone.verdict == "supported"
+    assert {r.verdict for r in results} == {"inconclusive"}
+    assert any("step-down" in r.reason for r in results)
+
+
+def test_interval_of_an_arm_and_its_aa_row():
+    records = both(seeds=10)
+    row = arm_interval(records, "new")
+    assert row.lo < row.estimate < row.hi and row.seeds == 10
+    noise = aa_row(records, "new")
+    assert noise.lo < 0 < noise.hi and abs(noise.estimate) < 0.1
+    assert arm_interval(records, "absent") is None and aa_row(both(seeds=3), "new") is None
+
+
+def test_the_registered_claims_have_the_fields_used_here():
+    names = {item.name for item in dataclasses.fields(RealClaim)}
+    assert {item.name for item in dataclasses.fields(Claim)} <= names

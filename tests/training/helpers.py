@@ -1,0 +1,94 @@
+"""A tiny task, base model and trainer for the tests of the training package."""
+
+from __future__ import annotations
+
+import dataclasses
+import zlib
+from pathlib import Path
+
+import torch
+from transformers import AutoTokenizer
+
+from repro import tasks
+from repro.cost.phases import PhaseTimer
+from repro.methods.catalogue import create
+from repro.methods.configs import build, to_json
+from repro.store.config import EvaluationSet, EvaluationSettings, TrainSettings, TrialConfig
+from repro.tasks.outcome import Outcome
+from repro.training import micro
+from repro.training.evaluate import encode
+from repro.training.trainer import SuiteTrainer
+
+TASK = {"name": "chain", "options": {"terms": [2, 3], "digits": 1, "form": "totals", "rl": 24, "dev": 12, "test": 16}}
+RECIPE = {"hidden": 16, "layers": 2, "heads": 2, "ffn": 32, "steps": 30, "batch": 16, "learning_rate": 1e-2}
+TRAIN = TrainSettings(
+    steps=4, completions_per_step=8, micro_batch=4, learning_rate=1e-3, max_prompt=16, max_completion=12, eval_every=2,
+    checkpoint_every=1,
+)  # fmt: skip
+# One method of every kind, with two minibatches where the method allows it.
+METHODS = {
+    "grpo": {"n": 4, "beta": 0.001},
+    "grpo-minibatches": {"n": 4, "minibatches": 2},
+    "rloo": {"n": 4},
+    "ppo": {"n": 1, "minibatches": 2},
+    "tbrm": {"n": 1},
+    "brm": {"n": 1},
+}
+
+
+def make_base(folder: Path) -> Path:
+    """A base model trained for a few steps, so that some answers are right."""
+    task = tasks.load(TASK["name"], TASK["options"])
+    folder.mkdir(parents=True, exist_ok=True)
+    micro.build(micro.Recipe.from_json(RECIPE), task, folder, lambda event: None)
+    return folder
+
+
+def method_json(name: str) -> dict:
+    kind = name.split("-")[0]
+    return to_json(kind, build(kind, METHODS[name]))
+
+
+def make_trainer(base: Path, name: str, folder: Path, on_batch=None, **changes) -> SuiteTrainer:
+    task = tasks.load(TASK["name"], TASK["options"])
+    tokenizer = AutoTokenizer.from_pretrained(base, padding_side="left")
+    prompts = task.prompts("rl")
+    settings = dataclasses.replace(TRAIN, **changes)
+    torch.manual_seed(0)
+    return SuiteTrainer(
+        base=base,
+        method=create(method_json(name)),
+        task=task,
+        prompts=prompts,
+        prompt_ids=encode(tokenizer, task, prompts, settings.max_prompt),
+        tokenizer=tokenizer,
+        settings=settings,
+        seed=3,
+        folder=folder,
+        timer=PhaseTimer(),
+        on_batch=on_batch,
+    )
+
+
+def reward_by_text(trainer) -> None:
+    """Replace the answer check by a coin that depends on the text alone: a weak base has no reward to compare."""
+
+    def check(texts, prompts):
+        return [Outcome.CORRECT if zlib.crc32(text.encode()) % 2 else Outcome.WRONG for text in texts]
+
+    trainer.task.check = check
+
+
+def trial_config(base: Path, name: str = "grpo", seed: int = 0, **train) -> TrialConfig:
+    """A whole trial on the folder `base`; `name` "none" evaluates the base."""
+    return TrialConfig(
+        experiment="unit",
+        scale="micro",
+        arm=name,
+        seed=seed,
+        method={"name": "none", "semantics": 1} if name == "none" else method_json(name),
+        task=TASK,
+        base={"kind": "folder", "path": str(base)},
+        train=dataclasses.replace(TRAIN, **train),
+        evaluation=EvaluationSettings(sets=(EvaluationSet(n=2),), max_completion=12, batch=16, dev_questions=8, dev_n=1),
+    )
