@@ -283,7 +283,7 @@ MICRO = ScaleSettings(
             "heads": 4,
             "ffn": 192,
             "positions": 512,
-            "noise": 0.5,
+            "noise": 0.6,
             "steps": 2400,
             "batch": 64,
             "learning_rate": 4e-3,
@@ -292,7 +292,7 @@ MICRO = ScaleSettings(
     },
     seeds=5,
     train={
-        "steps": 100,
+        "steps": 50,
         "completions_per_step": 128,  # n=1: 128 prompts, n=4: 32 prompts
         "micro_batch": 32,
         "learning_rate": 1e-4,
@@ -300,8 +300,8 @@ MICRO = ScaleSettings(
         "max_prompt": 32,
         "max_completion": 24,
         "precision": "fp32",
-        "eval_every": 20,
-        "checkpoint_every": 25,
+        "eval_every": 10,
+        "checkpoint_every": 10,
     },
     evaluation={
         "sets": [{"task": None, "split": "test", "questions": 512, "n": 8, "temperature": 1.0, "greedy": True}],
@@ -403,7 +403,7 @@ PAPER = ScaleSettings(
     },
 )
 
-_RATES = (1e-4, 3e-4, 1e-3, 3e-3)
+_RATES = (3e-5, 1e-4, 3e-4, 1e-3)
 
 EXPERIMENT = Experiment(
     id="table1",
