@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from repro.errors import InputError, TrialError
 from repro.experiments import registry
-from repro.experiments.plan import current, published_bundle, to_adopt, trial_records
+from repro.experiments.plan import current, identity, published_bundle, to_adopt, trial_records
 from repro.experiments.registry import Selection
 from repro.experiments.resolve import UNCHANGED, Changes, resolve, variant_of
 from repro.experiments.types import Experiment
@@ -74,7 +74,8 @@ def known_records(selection: Selection, changes: Changes, workspace: Workspace) 
     variant = variant_of(selection.experiment, selection.scale, changes)
     stored, _ = load_records(workspace, experiment_id(selection.experiment.id, selection.scale, variant))
     configs = stored_configs(selection.experiment, selection.scale, stored, changes, variant)
-    return current(configs, stored), timing_record(stored)
+    records = current(configs, stored)
+    return records, timing_record(stored, records)
 
 
 def stored_configs(
@@ -90,14 +91,33 @@ def stored_configs(
     return [resolve(experiment, scale, arm, seed, changes, variant) for arm, seed in trials]
 
 
-def timing_record(stored: Sequence[Record]) -> Record | None:
-    """The finished timing record that covers most arms; of several, the last."""
-    timings = [r for r in stored if r["kind"] == "timing" and r["status"] == "done"]
+def timing_record(stored: Sequence[Record], records: Sequence[Record]) -> Record | None:
+    """The finished timing record that belongs to the trials in `records` and covers most arms; of several, the last.
+
+    It belongs to them if every arm it timed has the config of that arm's trials, whatever the seed: seconds of an older
+    definition must not stand beside results of today's.
+    """
+    known = {(record["arm"], _seedless(record["config"])) for record in records}
+    timings = [
+        r
+        for r in stored
+        if r["kind"] == "timing" and r["status"] == "done" and timed_arms(r) and _timed_configs(r) <= known
+    ]
     return max(timings, key=lambda r: (len(timed_arms(r)), str(r["provenance"].get("finished"))), default=None)
 
 
 def timed_arms(timing: Record | None) -> set[str]:
     return set() if timing is None else set(timing["timing"].get("prompts_equal", {}))
+
+
+def _timed_configs(timing: Record) -> set[tuple[str, str | None]]:
+    """(arm, identity of the config that was timed); None for an arm whose config the record does not hold."""
+    configs = timing["config"].get("arms", {})
+    return {(arm, _seedless(configs[arm]) if arm in configs else None) for arm in timed_arms(timing)}
+
+
+def _seedless(config: Record) -> str:
+    return identity({**config, "seed": 0})
 
 
 def time_arms(
@@ -167,4 +187,4 @@ def report_stored(name: str, workspace: Workspace, stored: Sequence[Record]) -> 
         records = current(stored_configs(experiment, scale, stored), stored)
     arms = {arm.id for arm in experiment.arms}
     records = records or newest(r for r in trial_records(stored) if r["arm"] in arms)
-    return report(experiment, records, timing_record(stored), workspace.root, name.removeprefix(experiment.id))
+    return report(experiment, records, timing_record(stored, records), workspace.root, name.removeprefix(experiment.id))

@@ -78,7 +78,7 @@ def promote(name: str, workspace) -> list[dict[str, Any]]:
             raise InputError(f"{name}: {arm.id} has no finished record of today's definition for seed {seeds}: run it")
     if any(record["provenance"].get("dirty") for record in records):
         print(f"repro: {name}: some records were made with uncommitted changes", file=sys.stderr)
-    timing = timing_record(stored)
+    timing = timing_record(stored, records)
     return records + ([timing] if timing else [])
 
 

@@ -100,10 +100,10 @@ def held_locks(workspace) -> list[tuple[Any, int | None]]:
 
 def lock_names() -> dict[str, str]:
     """Lock name -> trial id, for every registered trial."""
-    from repro.launch.child import _lock_name
+    from repro.launch.child import lock_name
 
     return {
-        _lock_name(config): config.id
+        lock_name(config): config.id
         for experiment in experiments().values()
         for scale in experiment.scales
         for selection in select([experiment.id], scale, "all")

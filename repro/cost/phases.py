@@ -82,6 +82,11 @@ class PhaseTimer:
         self._since = self._clock()
 
     @property
+    def on_cuda(self) -> bool:
+        """True if this timer records memory of a CUDA device."""
+        return self._cuda is not None
+
+    @property
     def seconds(self) -> float:
         """Seconds in all phases together, up to the last border."""
         return sum(cost.seconds for cost in self._costs.values())

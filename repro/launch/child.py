@@ -56,7 +56,7 @@ def work(
             pipe.send_bytes(json.dumps(event, default=float).encode())
 
     try:
-        lock = TrialLock(Workspace(root), _lock_name(TrialConfig.from_json(config)))
+        lock = TrialLock(Workspace(root), lock_name(TrialConfig.from_json(config)))
         mine = lock.acquire()
     except ReproError as error:
         return send({"event": "failed", "kind": "input", "message": str(error)})
@@ -71,8 +71,11 @@ def work(
         lock.release()
 
 
-def _lock_name(config: TrialConfig) -> str:
-    # Unlike the trial's key this is known before any data is read; equal trials of two experiments share it.
+def lock_name(config: TrialConfig) -> str:
+    """Name of the lock a worker holds while it runs this trial.
+
+    Unlike the trial's key it is known before any data is read; equal trials of two experiments share it.
+    """
     return "launch-" + trial_key(config, {"prompts": None, "base": config.base})
 
 

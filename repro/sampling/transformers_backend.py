@@ -1,7 +1,7 @@
 """Generation with `transformers.generate`, sampling by inverse CDF from counter-based uniforms.
 
-`generate` itself would draw from torch's global generator; here a logits processor chooses the token and `generate` runs
-greedily on what it leaves. On CPU two runs agree bit for bit as long as the batches are composed alike.
+`generate` itself would draw from torch's global generator; here a logits processor chooses the token and `generate`
+runs greedily on what it leaves. On CPU two runs agree bit for bit as long as the batches are composed alike.
 Not covered: top-k, top-p, penalties (they would bias the importance ratio), beam search, encoder-decoder models.
 """
 

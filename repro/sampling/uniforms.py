@@ -1,7 +1,7 @@
 """Counter-based random numbers: a draw is a pure function of where it is used, never of what was drawn before.
 
-uniform = Philox(seed, stream, step, prompt id, index, position). The arm is not in the key, so that all arms see the same
-noise for the same prompt, and the batch composition, the number of workers and a resume cannot change it.
+uniform = Philox(seed, stream, step, prompt id, index, position). The arm is not in the key, so that all arms see the
+same noise for the same prompt, and the batch composition, the number of workers and a resume cannot change it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,17 @@ from dataclasses import dataclass
 import numpy as np
 
 # Streams keep the uses of one seed apart. The numbers are part of every stored result: never renumber.
-STREAMS = {"rollout": 1, "evaluate": 2, "greedy": 3, "dev": 4, "order": 5, "base": 6, "method": 7, "stage1": 8, "extra": 9}
+STREAMS = {
+    "rollout": 1,
+    "evaluate": 2,
+    "greedy": 3,
+    "dev": 4,
+    "order": 5,
+    "base": 6,
+    "method": 7,
+    "stage1": 8,
+    "extra": 9,
+}
 
 _WORD = (1 << 64) - 1
 

@@ -9,7 +9,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
-import tempfile
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -75,7 +75,9 @@ def _hub(base: dict) -> Base:
 
     try:
         folder = snapshot_download(
-            base["id"], revision=base.get("revision"), allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+            base["id"],
+            revision=base.get("revision"),
+            allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"],
         )
     except Exception as error:  # every hub client error ends in the same advice
         raise InputError(
@@ -138,17 +140,17 @@ def _build(recipe, task, folder: Path, max_completion: int, emit) -> dict:
     from repro.training import micro
 
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        work = Path(scratch) / "model"
-        work.mkdir()
-        micro.build(recipe, task, work, emit)
-        facts = _facts(work, task, max_completion)
-        facts["seconds"] = round(time.perf_counter() - started, 1)
-        manifest = {"digest": folder_digest(work), "facts": facts}
-        (work / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True))
-        if folder.exists():
-            micro.discard(folder)
-        work.rename(folder)
+    # The caller holds the lock of this base, so a half-built folder can only be a killed run's.
+    work = folder.with_suffix(".partial")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir()
+    micro.build(recipe, task, work, emit)
+    facts = _facts(work, task, max_completion)
+    facts["seconds"] = round(time.perf_counter() - started, 1)
+    manifest = {"digest": folder_digest(work), "facts": facts}
+    (work / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True))
+    shutil.rmtree(folder, ignore_errors=True)
+    work.rename(folder)
     return manifest
 
 
@@ -162,7 +164,9 @@ def _facts(folder: Path, task, max_completion: int) -> dict:
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    policy = Policy(model, tokenizer, end_ids(tokenizer, model), model.config.max_position_embeddings, max_completion, 512)
+    policy = Policy(
+        model, tokenizer, end_ids(tokenizer, model), model.config.max_position_embeddings, max_completion, 512
+    )
     facts = {}
     for split in ("rl", "test"):
         prompts = task.prompts(split, FACT_QUESTIONS)

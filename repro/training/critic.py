@@ -33,7 +33,9 @@ class Critic(nn.Module):
         return self.head(hidden[:, -keep - 1 : -1]).squeeze(-1).float()
 
     def save(self, folder: Path) -> None:
-        save_file({name: value.contiguous() for name, value in self.state_dict().items()}, folder / "critic.safetensors")
+        save_file(
+            {name: value.contiguous() for name, value in self.state_dict().items()}, folder / "critic.safetensors"
+        )
 
     def load(self, folder: Path) -> None:
         self.load_state_dict(load_file(folder / "critic.safetensors"))

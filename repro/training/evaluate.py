@@ -40,7 +40,7 @@ class Policy:
 
 
 def encode(tokenizer, task, prompts: list, max_prompt: int) -> list[list[int]]:
-    """Token ids of the rendered prompts. Raises InputError for a prompt longer than `max_prompt`: never cut silently."""
+    """Token ids of the rendered prompts. Raises InputError for a prompt longer than `max_prompt`: none is cut."""
     rendered = [task.template.render(prompt.question) for prompt in prompts]
     ids = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in rendered]
     longest = max(range(len(ids)), key=lambda i: len(ids[i]))
@@ -71,8 +71,8 @@ def _letters(policy: Policy, task, prompts: list, completions: list[list[int]]) 
 
 
 def grade(
-    policy: Policy, task, prompts: list, *, seed: int, n: int, temperature: float, greedy: bool, stream: str = "evaluate",
-    step: int = 0, keep_texts: int = 0, progress=None,
+    policy: Policy, task, prompts: list, *, seed: int, n: int, temperature: float, greedy: bool,
+    stream: str = "evaluate", step: int = 0, keep_texts: int = 0, progress=None,
 ) -> Graded:  # fmt: skip
     """Sample `n` completions per prompt (and one greedily), and grade them. Rows are generated in a fixed order."""
     ids = encode(policy.tokenizer, task, prompts, policy.max_prompt)

@@ -64,7 +64,7 @@ def score(
 ) -> Scores:
     """Score the last `keep` positions of `input_ids` (b, S) with a model patched by TRL's fused LM head.
 
-    Only labelled positions go through the head where the device allows it, so the (b, S, vocabulary) logits never exist.
+    Only labelled positions go through the head where the device allows it, so (b, S, vocabulary) logits never exist.
     `temperature` is the one the head was patched with; it is needed again for the state values.
     """
     labels = input_ids.masked_fill(attention_mask == 0, -100)

@@ -1,14 +1,13 @@
 """Micro base models: small Qwen2 networks trained from scratch on noisy demonstrations of a generated task.
 
-A share of the worked solutions is wrong, so that the model knows more than it samples, as a pretrained LLM does: RL then
-has something to sharpen. Demonstrations are drawn online from the task's base split, which no RL, dev or test prompt is
-part of. One thread, one seed: two builds on one machine agree bit for bit.
+A share of the worked solutions is wrong, so that the model knows more than it samples, as a pretrained LLM does: RL
+then has something to sharpen. Demonstrations are drawn online from the task's base split, which no RL, dev or
+test prompt is part of. One thread, one seed: two builds on one machine agree bit for bit.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -105,7 +104,9 @@ def _batch(recipe: Recipe, task, tokenizer, step: int) -> tuple[torch.Tensor, to
 
 
 def _train(model, recipe: Recipe, task, tokenizer, emit) -> None:
-    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+    )
     warmup = max(1, recipe.steps // 20)
 
     def factor(step: int) -> float:
@@ -128,7 +129,3 @@ def _train(model, recipe: Recipe, task, tokenizer, emit) -> None:
             emit({"event": "base", "step": step + 1, "total": recipe.steps, "loss": float(loss.detach())})
     model.eval()
 
-
-def discard(folder: Path) -> None:
-    """Remove a half-built base."""
-    shutil.rmtree(folder, ignore_errors=True)

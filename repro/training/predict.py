@@ -1,4 +1,4 @@
-"""The predicted training-phase peak of a trial: one update of its own code on fake tensors (`repro.cost.training_peak`)."""
+"""The predicted training-phase peak of a trial: one update of its code on fake tensors (`repro.cost.training_peak`)."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ from repro.training.forward import Scores, backbone, causal_lm, project_state_va
 def predicted_peak(setup, cache: Path) -> dict:
     """{"total": bytes, "components": {...}} of one update at this trial's shapes: full micro-batch, longest lengths.
 
-    Leaves out the generation phase and its key-value cache, the allocator's rounding, and the Python process. The number
-    does not depend on the seed, so it is computed once per arm and kept in `cache`.
+    Leaves out the generation phase and its key-value cache, the allocator's rounding, and the Python process. The
+    number does not depend on the seed, so it is computed once per arm and kept in `cache`.
     """
     config = setup.config
-    longest = max(len(setup.task.template.render(prompt.question)) for prompt in setup.rl) if setup.task.generated else None
+    longest = (
+        max(len(setup.task.template.render(prompt.question)) for prompt in setup.rl) if setup.task.generated else None
+    )
     prompt = min(longest or config.train.max_prompt, config.train.max_prompt)
     identity = json.dumps([setup.base.digest, config.method, config.to_json()["train"], prompt], sort_keys=True)
     path = cache / f"{hashlib.sha256(identity.encode()).hexdigest()[:24]}.json"

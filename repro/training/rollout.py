@@ -1,4 +1,4 @@
-"""One generation batch: sample, grade, score, assign credit, cut into micro-batches. Everything here is without gradient."""
+"""One generation batch: sample, grade, score, assign credit, cut into micro-batches. Nothing here has a gradient."""
 
 from __future__ import annotations
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import tempfile
 import threading
 import time
@@ -24,11 +23,11 @@ from transformers import AutoTokenizer
 from repro.cost.phases import PhaseTimer
 from repro.errors import TrialError
 from repro.store.config import TrainSettings, TrialConfig
-from repro.store.provenance import collect
 from repro.store.record import SCHEMA
 from repro.store.records import write_record
 from repro.store.workspace import Workspace
-from repro.training.trial import Setup, utc
+from repro.training.describe import provenance
+from repro.training.setup import Setup
 
 WARMUP, ROUNDS, SMOKE_ROUNDS = 1, 8, 2
 
@@ -38,8 +37,8 @@ def run_timing(
 ) -> dict:
     """Time the steps of every arm and write the timing record; returns it.
 
-    `configs` maps arm to the config of one of its trials. Raises TrialError if a step fails or the scale cannot be timed
-    in one process.
+    `configs` maps arm to the config of one of its trials. Raises TrialError if a step fails or the scale cannot be
+    timed in one process.
     """
     first = next(iter(configs.values()))
     for config in configs.values():
@@ -55,7 +54,13 @@ def run_timing(
             arm: _settings(s, prompts * s.method.config.n if mode == "prompts_equal" else None, rounds + WARMUP)
             for arm, s in setups.items()
         }
-        emit({"event": "phase", "id": f"{first.experiment_id}/timing", "message": f"timing steps, {mode.replace('_', ' ')}"})
+        emit(
+            {
+                "event": "phase",
+                "id": f"{first.experiment_id}/timing",
+                "message": f"timing steps, {mode.replace('_', ' ')}",
+            }
+        )
         timing[mode] = {arm: {"rounds": rows[WARMUP:]} for arm, rows in _interleave(setups, settings).items()}
     keys = {arm: setup.key for arm, setup in sorted(setups.items())}
     record = {
@@ -70,14 +75,14 @@ def run_timing(
         "seed": first.seed,
         "status": "done",
         "error": None,
-        "config": {"arms": {arm: config.to_json() for arm, config in configs.items()}, "warmup": WARMUP, "rounds": rounds},
+        "config": {
+            "arms": {arm: config.to_json() for arm, config in configs.items()}, "warmup": WARMUP, "rounds": rounds,
+        },
         "hashes": {"arms": keys},
         "data": [], "metrics": {}, "outcomes": {}, "curve": [], "health": [], "samples": [],
         "cost": {},
         "timing": timing,
-        "provenance": {
-            **collect(os.environ.get("REPRO_COMMAND", "")), "started": utc(started), "finished": utc(time.time()),
-        },
+        "provenance": provenance(started),
         "base": {},
     }  # fmt: skip
     write_record(Workspace(root), record)
@@ -126,13 +131,14 @@ class _Baton:
 
 
 def _interleave(setups: dict, settings: dict[str, TrainSettings]) -> dict[str, list[dict]]:
-    """Rows {"seconds", "phases", "completions", "prompts"} per arm and round. Each arm trains in a thread of its own."""
+    """Rows {"seconds", "phases", "completions", "prompts"} per arm and round. Each arm trains in its own thread."""
     baton, errors = _Baton(list(setups)), []
     rows: dict[str, list[dict]] = {arm: [] for arm in setups}
     with tempfile.TemporaryDirectory() as scratch:
         threads = [
             threading.Thread(
-                target=_train_arm, args=(arm, setups[arm], settings[arm], baton, rows[arm], errors, Path(scratch) / arm),
+                target=_train_arm,
+                args=(arm, setups[arm], settings[arm], baton, rows[arm], errors, Path(scratch) / arm),
                 daemon=True,
             )
             for arm in setups

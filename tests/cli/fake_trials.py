@@ -38,6 +38,18 @@ def record_of(config: TrialConfig, accuracy: float = 0.5, status: str = "done", 
     }  # fmt: skip
 
 
+def timing_of(configs: dict[str, TrialConfig]) -> dict:
+    """A timing record without rounds of these arms' configs."""
+    first = next(iter(configs.values()))
+    rounds = {arm: {"rounds": []} for arm in configs}
+    return record_of(first) | {
+        "kind": "timing", "arm": "timing", "id": f"{first.experiment_id}/timing/seed{first.seed}",
+        "config": {"arms": {arm: config.to_json() for arm, config in configs.items()}, "warmup": 1, "rounds": 0},
+        "hashes": {"arms": {arm: key_of(config) for arm, config in configs.items()}},
+        "timing": {"prompts_equal": rounds, "completions_equal": rounds}, "metrics": {}, "outcomes": {},
+    }  # fmt: skip
+
+
 class FakeLaunch:
     """Stands in for `repro.launch.local.run_trials`: finishes or fails trials at once and remembers which it ran."""
 

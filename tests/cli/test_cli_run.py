@@ -1,6 +1,8 @@
 """plan, run, status, clean: what runs, what is cached, how failures and interruptions end. No trial really trains."""
 
 import json
+import sys
+from types import ModuleType
 
 import pytest
 
@@ -12,7 +14,7 @@ from repro.store.lock import TrialLock
 from repro.store.records import load_records, write_record
 from repro.store.workspace import Workspace
 
-from .fake_trials import FakeLaunch, key_of, record_of
+from .fake_trials import FakeLaunch, key_of, record_of, timing_of
 
 TABLE1 = registry.get("table1")
 CORE = [arm.id for arm in TABLE1.core_arms]
@@ -130,9 +132,6 @@ def test_a_failed_timing_pass_is_told(cli, launch, monkeypatch):
 
 
 def test_timing_covers_every_finished_trained_arm_and_is_not_repeated(tmp_path, monkeypatch):
-    import sys
-    from types import ModuleType
-
     from repro.experiments.resolve import Changes
 
     timed = []
@@ -147,9 +146,7 @@ def test_timing_covers_every_finished_trained_arm_and_is_not_repeated(tmp_path, 
     selection = registry.select(["table1"])[0]
     assert pipeline.time_arms(selection, Changes(), workspace, None, print) is None
     assert timed == [["brm-n1", "tbrm-n1"]]
-    rounds = {arm: {"rounds": []} for arm in timed[0]}
-    timing = record_of(config("tbrm-n1"), kind="timing", timing={"prompts_equal": rounds, "completions_equal": rounds})
-    write_record(workspace, {**timing, "arm": "timing", "id": "table1/timing/seed0"})
+    write_record(workspace, timing_of({arm: config(arm) for arm in timed[0]}))
     pipeline.time_arms(selection, Changes(), workspace, None, print)
     assert len(timed) == 1
 
@@ -159,6 +156,46 @@ def test_timing_covers_every_finished_trained_arm_and_is_not_repeated(tmp_path, 
     module.run_timing = fail
     write_record(workspace, record_of(config("tbrm-n4")))
     assert "no room" in pipeline.time_arms(selection, Changes(), workspace, None, print)
+
+
+def test_a_timing_record_of_an_older_definition_counts_nowhere(tmp_path, monkeypatch):
+    from repro.cli.publish import promote
+    from repro.experiments.resolve import Changes, parse_changes
+
+    workspace = Workspace(tmp_path)
+    for arm in CORE:
+        for seed in range(5):
+            write_record(workspace, record_of(config(arm, seed)))
+    trained = [arm for arm in CORE if arm != "base"]
+    selection = registry.select(["table1"])[0]
+    timed = []
+    module = ModuleType("repro.training.timing")
+    module.run_timing = lambda configs, *_: timed.append(sorted(configs))
+    monkeypatch.setitem(sys.modules, "repro.training.timing", module)
+    monkeypatch.setattr("repro.launch.process.environment", dict)
+
+    def found():
+        stored = load_records(workspace, "table1")[0]
+        records, timing = pipeline.known_records(selection, Changes(), workspace)
+        assert len(records) == 25
+        promoted = [record for record in promote("table1", workspace) if record not in records]
+        return timing, pipeline.timing_record(stored, records), promoted
+
+    # All arms as today, only one of them with another learning rate.
+    old = {arm: config(arm) for arm in trained}
+    old["tbrm-n4"] = resolve(TABLE1, "micro", "tbrm-n4", 0, parse_changes(["tbrm-n4.learning_rate=0.5"]))
+    path = write_record(workspace, timing_of(old))
+    assert found() == (None, None, [])
+    assert pipeline.time_arms(selection, Changes(), workspace, None, print) is None
+    assert timed == [sorted(trained)], "the arms must be timed again"
+    path.unlink()
+    # The same record with today's configs counts, whichever seed was timed and however often it saves checkpoints.
+    now = {arm: resolve(TABLE1, "micro", arm, 3, parse_changes(["*.checkpoint_every=7"])) for arm in trained}
+    write_record(workspace, timing_of(now))
+    timing, again, promoted = found()
+    assert timing == again == promoted[0] and timing["kind"] == "timing"
+    pipeline.time_arms(selection, Changes(), workspace, None, print)
+    assert len(timed) == 1
 
 
 def test_records_of_an_older_definition_never_enter_the_table(tmp_path):
@@ -232,12 +269,12 @@ def running_trial(tmp_path):
     """Another process holds the launch lock of table1/tbrm-n4/seed0."""
     import multiprocessing
 
-    from repro.launch.child import _lock_name
+    from repro.launch.child import lock_name
 
     context = multiprocessing.get_context("fork")
     ready, end = context.Event(), context.Event()
     Workspace(tmp_path / "runs").prepare()
-    process = context.Process(target=hold_lock, args=(tmp_path / "runs", _lock_name(config()), ready, end))
+    process = context.Process(target=hold_lock, args=(tmp_path / "runs", lock_name(config()), ready, end))
     process.start()
     assert ready.wait(30)
     yield process
@@ -344,7 +381,8 @@ def test_time_to_go_does_not_count_steps_of_an_earlier_run():
     progress.event({"event": "phase", "id": configs[0].id, "message": "train", "step": 40})
     assert progress.time_to_go() is None, "nothing was trained yet in this run"
     progress.event({"event": "step", "id": configs[0].id, "step": 50, "total": 60})
-    assert progress.time_to_go() == pytest.approx(10 * 11 / 10, rel=0.1)
+    left = configs[0].train.steps + 1 - 50
+    assert progress.time_to_go() == pytest.approx(10 * left / 10, rel=0.1)
 
 
 def test_run_json_reports_statuses(cli, monkeypatch):

@@ -1,7 +1,20 @@
+import os
+
 import pytest
 import torch
 
-from tests.training.helpers import make_base
+from .helpers import make_base
+
+
+@pytest.fixture(scope="package", autouse=True)
+def private_cache(tmp_path_factory):
+    """Bases and predicted peaks of the tests never land in the user's own cache."""
+    before = os.environ.get("REPRO_CACHE_DIR")
+    os.environ["REPRO_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    os.environ.pop("REPRO_CACHE_DIR")
+    if before is not None:
+        os.environ["REPRO_CACHE_DIR"] = before
 
 
 @pytest.fixture(scope="session")

@@ -90,5 +90,7 @@ def trial_config(base: Path, name: str = "grpo", seed: int = 0, **train) -> Tria
         task=TASK,
         base={"kind": "folder", "path": str(base)},
         train=dataclasses.replace(TRAIN, **train),
-        evaluation=EvaluationSettings(sets=(EvaluationSet(n=2),), max_completion=12, batch=16, dev_questions=8, dev_n=1),
+        evaluation=EvaluationSettings(
+            sets=(EvaluationSet(n=2),), max_completion=12, batch=16, dev_questions=8, dev_n=1
+        ),
     )

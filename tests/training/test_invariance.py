@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.training.helpers import METHODS, make_trainer, reward_by_text
+from .helpers import METHODS, make_trainer, reward_by_text
 
 
 def gradients(trainer) -> list[dict[str, torch.Tensor]]:

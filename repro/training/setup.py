@@ -1,0 +1,96 @@
+"""What one trial needs before it starts: task, prompts, base model, method and the hashes that identify it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from repro import tasks
+from repro.cost.phases import PhaseTimer
+from repro.errors import InputError
+from repro.methods.catalogue import create
+from repro.store.config import TrialConfig
+from repro.store.key import trial_key
+from repro.tasks.task import prompts_sha256
+from repro.training.base import ensure_base
+from repro.training.evaluate import Policy, encode, end_ids
+
+
+class Setup:
+    """Everything about one trial that is loaded once. Raises InputError for what cannot be had or does not fit."""
+
+    def __init__(self, config: TrialConfig, data_dir: Path | None, emit):
+        self.config, self.data_dir = config, data_dir
+        self.task = tasks.load(config.task["name"], config.task.get("options", {}), data_dir)
+        self.trained = config.method["name"] != "none"
+        if self.trained:
+            self.method = create(config.method)
+        splits = self.task.splits
+        if self.trained and "rl" not in splits:
+            raise InputError(f"task {self.task.name} has no training prompts; it can only be evaluated")
+        self.rl = self.task.prompts("rl") if self.trained else []
+        wants_dev = self.trained and config.train.eval_every > 0 and "dev" in splits
+        self.dev = self.task.prompts("dev", config.evaluation.dev_questions) if wants_dev else []
+        self.sets = self._distinct([self._evaluation_set(item) for item in config.evaluation.sets])
+        self.base = ensure_base(config, data_dir, emit)
+        self.hashes = {
+            "base": self.base.digest,
+            "template": self.task.template.sha256,
+            "prompts": {
+                **({"rl": prompts_sha256(self.rl)} if self.trained else {}),
+                **({"dev": prompts_sha256(self.dev)} if self.dev else {}),
+                **{name: prompts_sha256(prompts) for name, _, prompts, _ in self.sets},
+            },
+        }
+        self.key = trial_key(config, self.hashes)
+        self.timer = PhaseTimer("cuda" if torch.cuda.is_available() else "cpu")
+
+    def _evaluation_set(self, item):
+        task = self.task if item.task is None else tasks.load(item.task, dict(item.options), self.data_dir)
+        if item.split not in task.splits:
+            raise InputError(f"task {task.name} has no split {item.split!r}; it has {', '.join(task.splits)}")
+        name = task.name if item.split == "test" else f"{task.name}-{item.split}"
+        return name, task, task.prompts(item.split, item.questions), item
+
+    @staticmethod
+    def _distinct(sets: list) -> list:
+        names = [name for name, *_ in sets]
+        for name in names:
+            if names.count(name) > 1:
+                raise InputError(f"evaluation.sets names {name} twice; keep one of them")
+        return sets
+
+    def base_model(self):
+        """The base in evaluation mode, on the device."""
+        from transformers import AutoModelForCausalLM
+
+        model = AutoModelForCausalLM.from_pretrained(self.base.folder, dtype=torch.float32, use_safetensors=True)
+        return model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+
+    def trainer(self, tokenizer, folder: Path, on_batch=None, settings=None):
+        """A trainer of this trial; `settings` replaces the train settings (used for timing)."""
+        from repro.training.trainer import SuiteTrainer
+
+        settings = settings or self.config.train
+        return SuiteTrainer(
+            base=self.base.folder,
+            method=self.method,
+            task=self.task,
+            prompts=self.rl,
+            prompt_ids=encode(tokenizer, self.task, self.rl, settings.max_prompt),
+            tokenizer=tokenizer,
+            settings=settings,
+            seed=self.config.seed,
+            folder=folder,
+            timer=self.timer,
+            on_batch=on_batch,
+        )
+
+    def policy(self, model, tokenizer) -> Policy:
+        """`model` as evaluation wants it."""
+        evaluation = self.config.evaluation
+        return Policy(
+            model, tokenizer, end_ids(tokenizer, model), self.config.train.max_prompt, evaluation.max_completion,
+            evaluation.batch,
+        )  # fmt: skip

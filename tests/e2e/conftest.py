@@ -1,0 +1,37 @@
+"""One uninterrupted run that the others are compared with, and one cache of base models for all of them."""
+
+import dataclasses
+
+import pytest
+from command import left_behind, run
+
+DRILL = ["run", "drill", "--jobs", "2"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def private_cache(tmp_path_factory):
+    """No test here may use or fill the user's own cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("REPRO_CACHE_DIR", str(folder))
+        for name in ("REPRO_DEBUG", "REPRO_DATA_DIR"):
+            patch.delenv(name, raising=False)
+        yield folder
+
+
+@dataclasses.dataclass(frozen=True)
+class Whole:
+    seconds: float
+    left: dict
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory, private_cache) -> Whole:
+    """What an uninterrupted `repro run drill` leaves behind, and how long it took once the base was there."""
+    import time
+
+    folder = tmp_path_factory.mktemp("whole")
+    run([*DRILL, "--arms", "base", "--root", "first"], folder)
+    started = time.monotonic()
+    run([*DRILL, "--root", "runs"], folder)
+    return Whole(time.monotonic() - started, left_behind(folder / "runs"))

@@ -1,0 +1,13 @@
+"""The command `repro` with the experiments of this folder plugged in: `python entry.py run drill …`."""
+
+import sys
+from pathlib import Path
+
+import repro.experiments
+
+repro.experiments.__path__.append(str(Path(__file__).with_name("experiments")))
+
+if __name__ == "__main__":
+    from repro.cli.main import main
+
+    sys.exit(main())
