@@ -52,7 +52,7 @@ class Turns:
         self.turn, self.stopped = 0, False
         self.condition = threading.Condition()
         self.seconds: dict[str, list[float]] = {name: [] for name in TURNS}
-        self.trainers: dict[str, GRPOTrainer] = {}
+        self.lengths: dict[str, list[float]] = {name: [] for name in TURNS}  # mean completion length of every step
         self.errors: list[BaseException] = []
         self._since = 0.0
 
@@ -76,8 +76,7 @@ class Turns:
         torch.set_num_threads(1)
         try:
             self.wait(name)
-            self.trainers[name] = build()
-            self.trainers[name].train()
+            build().train()
         except InterruptedError:
             pass
         except BaseException as error:
@@ -116,6 +115,11 @@ def ours(setting, folder: Path, turns: Turns) -> SuiteTrainer:
     method, train, task, base = setting
     prompts = task.prompts("rl")
     tokenizer = AutoTokenizer.from_pretrained(base, padding_side="left")
+
+    def on_batch(trainer, step):
+        turns.lengths["ours"].append(trainer.health.rows[-1]["length"])
+        turns.step_done("ours", step == train.steps)
+
     return SuiteTrainer(
         base=base,
         method=create(method),
@@ -127,7 +131,7 @@ def ours(setting, folder: Path, turns: Turns) -> SuiteTrainer:
         seed=0,
         folder=folder,
         timer=PhaseTimer("cuda" if torch.cuda.is_available() else "cpu"),
-        on_batch=lambda trainer, step: turns.step_done("ours", step == train.steps),
+        on_batch=on_batch,
     )
 
 
@@ -141,7 +145,8 @@ def stock(setting, folder: Path, turns: Turns) -> GRPOTrainer:
     args.beta = method["beta"]
     args.loss_type, args.scale_rewards = "dapo", "group"  # what token-mean and scale="std" are called there
 
-    def reward(completions, row, **columns):
+    def reward(completions, completion_ids, row, **columns):
+        turns.lengths["stock"].append(statistics.fmean(map(len, completion_ids)))
         outcomes = task.check(list(completions), [prompts[index] for index in row])
         return [float(outcome is Outcome.CORRECT) for outcome in outcomes]
 
@@ -176,22 +181,14 @@ def interleaved(setting, folder: Path) -> Turns:
     return turns
 
 
-def mean_lengths(turns: Turns) -> dict[str, float]:
-    """Mean completion length of both: the work per step is comparable only if they agree."""
-    rows = {
-        "ours": [row["length"] for row in turns.trainers["ours"].health.rows],
-        "stock": turns.trainers["stock"]._metrics["train"]["completions/mean_length"],
-    }
-    return {name: round(statistics.fmean(values[WARMUP:]), 3) for name, values in rows.items()}
-
-
 def test_step_time_against_stock_trl(benchmark, setting, tmp_path):
     method, train, _, _ = setting
     assert (method["aggregate"], method["scale"]) == ("token-mean", "std")
     turns = benchmark.pedantic(interleaved, args=(setting, tmp_path), rounds=1)
     seconds = {name: values[WARMUP:] for name, values in turns.seconds.items()}
     assert {name: len(values) for name, values in seconds.items()} == {"ours": ROUNDS, "stock": ROUNDS}
-    lengths = mean_lengths(turns)
+    lengths = {name: round(statistics.fmean(values[WARMUP:]), 3) for name, values in turns.lengths.items()}
+    # The work per step is comparable only if the completions are.
     assert lengths["ours"] == pytest.approx(lengths["stock"], rel=0.1)
     logs = [math.log(a / b) for a, b in zip(seconds["ours"], seconds["stock"], strict=True)]
     ratio = math.exp(statistics.fmean(logs))

@@ -53,8 +53,10 @@ def split_plan(settings: TrainSettings, needs: Needs, group_size: int) -> tuple[
     return micro, per_update // micro, per_process // micro
 
 
-def build(settings: TrainSettings, needs: Needs, group_size: int, seed: int, folder: Path) -> SuiteConfig:
-    """TRL's arguments for one trial; `folder` receives checkpoints and tracker files."""
+def build(
+    settings: TrainSettings, needs: Needs, group_size: int, seed: int, folder: Path, stops: list[int] = ()
+) -> SuiteConfig:
+    """TRL's arguments for one trial; `folder` receives checkpoints and tracker files, `stops` also end a completion."""
     micro, per_update, per_generation = split_plan(settings, needs, group_size)
     updates = settings.steps * needs.epochs * needs.minibatches
     extra = {}
@@ -67,6 +69,7 @@ def build(settings: TrainSettings, needs: Needs, group_size: int, seed: int, fol
             vllm_gpu_memory_utilization=settings.vllm_memory,
             # TRL would reweight the loss by the engine's mismatch, for which no paper here accounts; we log it instead.
             vllm_importance_sampling_correction=False,
+            generation_kwargs={"stop_token_ids": list(stops)},
         )
     return SuiteConfig(
         output_dir=str(folder),

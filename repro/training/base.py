@@ -165,7 +165,7 @@ def _facts(folder: Path, task, max_completion: int) -> dict:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     policy = Policy(
-        model, tokenizer, end_ids(tokenizer, model), model.config.max_position_embeddings, max_completion, 512
+        model, tokenizer, end_ids(tokenizer, model, task.template), model.config.max_position_embeddings, max_completion, 512
     )
     facts = {}
     for split in ("rl", "test"):

@@ -70,7 +70,7 @@ def describe(
         "error": error,
         "config": config.to_json(),
         "hashes": setup.hashes,
-        "data": setup.task.provenance(),
+        "data": setup.data(),
         "metrics": metrics or {},
         "outcomes": outcomes or {},
         "curve": list(curve),

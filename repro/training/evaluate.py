@@ -52,12 +52,18 @@ def encode(tokenizer, task, prompts: list, max_prompt: int) -> list[list[int]]:
     return ids
 
 
-def end_ids(tokenizer, model) -> list[int]:
-    """Every token that ends a completion: the tokenizer's and those the model's generation config declares."""
+def stop_ids(tokenizer, template) -> list[int]:
+    """The template's stop strings that are one token of this tokenizer. Longer ones only cut the text when it is graded."""
+    encoded = [tokenizer(stop, add_special_tokens=False)["input_ids"] for stop in template.stop]
+    return [ids[0] for ids in encoded if len(ids) == 1]
+
+
+def end_ids(tokenizer, model, template) -> list[int]:
+    """Every token that ends a completion: the tokenizer's, the model's own, and the template's one-token stops."""
     declared = model.generation_config.eos_token_id
     declared = [] if declared is None else [declared] if isinstance(declared, int) else list(declared)
     own = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
-    return list(dict.fromkeys([*own, *declared]))
+    return list(dict.fromkeys([*own, *declared, *stop_ids(tokenizer, template)]))
 
 
 def _letters(policy: Policy, task, prompts: list, completions: list[list[int]]) -> tuple[list[str], list[str]]:

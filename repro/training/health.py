@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 
 import torch
 
@@ -44,7 +45,14 @@ class Health:
         """Gradient norm of one update, before clipping."""
         self._norms.append(value)
 
-    def finish(self) -> dict:
+    def finish(self, over_processes: Callable[[list[float]], list[float]] | None = None) -> dict:
+        """Close the row. `over_processes` sums a list of numbers over all processes; None if there is only one."""
+        if over_processes is not None:
+            flat = over_processes([x for name in sorted(self._sums) for x in self._sums[name]] + [self._loss, 1.0])
+            for place, name in enumerate(sorted(self._sums)):
+                self._sums[name] = flat[2 * place : 2 * place + 2]
+            # Every process scales its share of the loss by their number, for gradients that are averaged.
+            self._loss = flat[-2] / flat[-1]
         row = dict(self._open)
         row.update({name: total / count if count else None for name, (total, count) in self._sums.items()})
         updates = max(1, len(self._norms))

@@ -15,6 +15,9 @@ from repro.methods.base import MicroBatch
 from repro.training.critic import Critic
 from repro.training.forward import Scores, backbone, causal_lm, project_state_values
 
+# Part of the cache's identity: raise it when the prediction itself changes.
+SEMANTICS = 1
+
 
 def predicted_peak(setup, cache: Path) -> dict:
     """{"total": bytes, "components": {...}} of one update at this trial's shapes: full micro-batch, longest lengths.
@@ -27,7 +30,7 @@ def predicted_peak(setup, cache: Path) -> dict:
         max(len(setup.task.template.render(prompt.question)) for prompt in setup.rl) if setup.task.generated else None
     )
     prompt = min(longest or config.train.max_prompt, config.train.max_prompt)
-    identity = json.dumps([setup.base.digest, config.method, config.to_json()["train"], prompt], sort_keys=True)
+    identity = json.dumps([SEMANTICS, setup.base.digest, config.method, config.to_json()["train"], prompt], sort_keys=True)
     path = cache / f"{hashlib.sha256(identity.encode()).hexdigest()[:24]}.json"
     if path.exists():
         try:
@@ -52,9 +55,7 @@ def _build(setup, prompt: int) -> StepParts:
     policy: nn.Module = AutoModelForCausalLM.from_config(shape, dtype=torch.float32)
     adapters = peft_config(train.lora, setup.base.folder)
     if adapters is not None:
-        from peft import get_peft_model
-
-        policy = get_peft_model(policy, adapters)
+        policy = _adapted(policy, adapters)
     if train.gradient_checkpointing:
         policy.gradient_checkpointing_enable()
     policy.train()
@@ -92,6 +93,18 @@ def _build(setup, prompt: int) -> StepParts:
         optimizer.zero_grad()
 
     return StepParts(modules, optimizer, step)
+
+
+def _adapted(policy: nn.Module, adapters) -> nn.Module:
+    """The policy with adapters. PEFT moves every adapter to its layer's device, and fake parameters cannot be moved."""
+    from peft import get_peft_model
+
+    move = nn.Module.to
+    nn.Module.to = lambda module, *args, **kwargs: module
+    try:
+        return get_peft_model(policy, adapters)
+    finally:
+        nn.Module.to = move
 
 
 def _score(policy: nn.Module, ids, attention, keep: int, state_values: str) -> Scores:

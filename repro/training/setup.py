@@ -12,6 +12,7 @@ from repro.errors import InputError
 from repro.methods.catalogue import create
 from repro.store.config import TrialConfig
 from repro.store.key import trial_key
+from repro.tasks.overlap import overlap
 from repro.tasks.task import prompts_sha256
 from repro.training.base import ensure_base
 from repro.training.evaluate import Policy, encode, end_ids
@@ -61,6 +62,16 @@ class Setup:
                 raise InputError(f"evaluation.sets names {name} twice; keep one of them")
         return sets
 
+    def data(self) -> list[dict]:
+        """Where the prompts come from; questions of other tasks are checked against the training prompts too."""
+        entries = self.task.provenance()
+        trained_on = [prompt.question for prompt in self.rl]
+        for _, task, prompts, _ in self.sets:
+            if task is not self.task:
+                seen = {"overlap": overlap(trained_on, [p.question for p in prompts])} if trained_on else {}
+                entries.extend({**entry, **seen} for entry in task.provenance())
+        return entries
+
     def base_model(self):
         """The base in evaluation mode, on the device."""
         from transformers import AutoModelForCausalLM
@@ -91,6 +102,6 @@ class Setup:
         """`model` as evaluation wants it."""
         evaluation = self.config.evaluation
         return Policy(
-            model, tokenizer, end_ids(tokenizer, model), self.config.train.max_prompt, evaluation.max_completion,
+            model, tokenizer, end_ids(tokenizer, model, self.task.template), self.config.train.max_prompt, evaluation.max_completion,
             evaluation.batch,
         )  # fmt: skip

@@ -30,6 +30,7 @@ from repro.sampling.uniforms import STREAMS
 from repro.store.config import TrainSettings
 from repro.training import arguments
 from repro.training.critic import Critic
+from repro.training.evaluate import end_ids, stop_ids
 from repro.training.forward import score
 from repro.training.health import Health
 from repro.training.lora import peft_config
@@ -58,7 +59,7 @@ class SuiteTrainer(GRPOTrainer):
         self.settings, self.seed, self.timer = settings, seed, timer
         self.needs = method.needs()
         group_size = method.config.n
-        args = arguments.build(settings, self.needs, group_size, seed, folder)
+        args = arguments.build(settings, self.needs, group_size, seed, folder, stop_ids(tokenizer, task.template))
         super().__init__(
             model=str(base),
             reward_funcs=[_graded_elsewhere],
@@ -72,6 +73,7 @@ class SuiteTrainer(GRPOTrainer):
         self.remove_callback(PrinterCallback)
         self.remove_callback(ProgressCallback)
         self.pad_id = self._tokenizer.pad_token_id
+        self.eos_token_ids = end_ids(tokenizer, self.accelerator.unwrap_model(self.model), task.template)
         self.health = Health()
         self.critic: Critic | None = None
         if self.needs.critic:
@@ -130,11 +132,22 @@ class SuiteTrainer(GRPOTrainer):
         present = {name: value for name, value in columns.items() if value is not None}
         if self.accelerator.num_processes == 1:
             return present
-        padded = {
-            name: self.accelerator.pad_across_processes(value.contiguous(), dim=1) if value.dim() > 1 else value
-            for name, value in present.items()
-        }
-        return {name: self.accelerator.gather(value) for name, value in padded.items()}
+        gathered = {}
+        for name, value in present.items():
+            # Padding turns bool into int64 on the processes that need it, and only there: the collective would break.
+            whole = value.long() if value.dtype == torch.bool else value
+            if value.dim() > 1:
+                whole = self.accelerator.pad_across_processes(whole.contiguous(), dim=1)
+            gathered[name] = self.accelerator.gather(whole).to(value.dtype)
+        return gathered
+
+    @property
+    def sum_over_processes(self) -> Callable[[list[float]], list[float]] | None:
+        """Adds up lists of numbers over the processes; None if there is only one."""
+        if self.accelerator.num_processes == 1:
+            return None
+        device = self.accelerator.device
+        return lambda numbers: self.accelerator.reduce(torch.tensor(numbers, dtype=torch.float64, device=device)).tolist()
 
     def local_rows(self, count: int) -> slice:
         start = self.accelerator.process_index * count
@@ -252,6 +265,6 @@ class _Steps(TrainerCallback):
 
     def on_step_end(self, args, state, control, **kwargs):
         if state.global_step % self.trainer.updates_per_batch == 0:
-            self.trainer.health.finish()
+            self.trainer.health.finish(self.trainer.sum_over_processes)
             if self.on_batch is not None:
                 self.on_batch(self.trainer, state.global_step // self.trainer.updates_per_batch)

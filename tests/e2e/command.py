@@ -40,6 +40,8 @@ class Command:
                 stderr=err,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
+                # A test run started in the background of a shell ignores Ctrl-C, and would hand that on.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
                 cwd=folder,
                 env={**os.environ, "PYTHONPATH": source, "OMP_NUM_THREADS": "1", **(environment or {})},
             )
@@ -150,10 +152,10 @@ def masked_cells(text: str) -> str:
         here = [i for i, cell in enumerate(cells) if re.search(r"Time/step|Training time|measured\)?$", cell)]
         if len(here) > 1:
             measured = here
+        elif not line or "bottomrule" in line:
+            measured = []
         elif measured and len(cells) > measured[-1]:
             cells = ["*" if i in measured else cell for i, cell in enumerate(cells)]
-        else:
-            measured = []
         lines.append(" | ".join(cells))
     return "\n".join(lines)
 

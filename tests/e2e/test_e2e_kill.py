@@ -5,6 +5,7 @@ import random
 import signal
 import time
 
+import psutil
 import pytest
 from command import Command, assert_same, batches_done, left_behind, run
 from conftest import DRILL
@@ -14,7 +15,7 @@ from repro.store.records import load_records
 from repro.store.workspace import Workspace
 
 WORDS = [*DRILL, "--root", "runs"]
-SECOND_EPOCH = drill.PROMPTS // (drill.COMPLETIONS // 4) + 1  # batches after which even the n=4 arm has seen all prompts
+SECOND_EPOCH = drill.PROMPTS // (drill.COMPLETIONS // 4) + 1  # by then the n=4 arm has seen all
 
 
 def records(folder):
@@ -41,19 +42,32 @@ def kill_at(moment, folder, everything=False):
     command.kill(everything)
 
 
-def test_killed_in_the_second_epoch_and_again_in_the_evaluation(whole, tmp_path):
+def interrupt_at(moment, folder):
+    """Ctrl-C at a moment; checks how the command ends."""
+    command = Command(WORDS, folder)
+    command.until(lambda: MOMENTS[moment](folder))
+    workers = command.workers()
+    os.kill(command.process.pid, signal.SIGINT)
+    assert command.wait() == 130
+    last = command.error.splitlines()[-1]
+    assert last.startswith("repro: interrupted") and "runs" in last and "the same command goes on" in last
+    assert "Traceback" not in command.error
+    _, alive = psutil.wait_procs(workers, timeout=10)
+    assert not alive, "a worker outlived the command"
+
+
+def test_interrupted_in_the_first_epoch_and_killed_in_the_second(whole, tmp_path):
+    interrupt_at("first epoch", tmp_path)
+    reached = batches_done(tmp_path / "runs")
+    assert reached >= 2, "Ctrl-C keeps the checkpoints"
     kill_at("second epoch", tmp_path)
-    done = {record["arm"] for record in records(tmp_path)}
-    assert not {"ppo-n1", "tbrm-n4"} <= done, "killed too late to show anything"
-    assert batches_done(tmp_path / "runs") >= SECOND_EPOCH
-    kill_at("evaluation", tmp_path, everything=True)
-    command = run(WORDS, tmp_path)
+    assert batches_done(tmp_path / "runs") >= max(reached, SECOND_EPOCH)
+    assert not {"ppo-n1", "tbrm-n4"} <= {record["arm"] for record in records(tmp_path)}, "killed too late"
+    run(WORDS, tmp_path)
     assert_same(left_behind(tmp_path / "runs"), whole.left)
     resumed = {record["arm"]: record["cost"]["resumed"] for record in records(tmp_path)}
     assert resumed["base"] == 0 and sum(resumed.values()) >= 1, f"nothing was resumed: {resumed}"
     assert not Workspace(tmp_path / "runs").leftovers() and not list((tmp_path / "runs/checkpoints").iterdir())
-    again = run(WORDS, tmp_path)
-    assert "3 cached" in again.error and "cached" not in command.error.replace("cached, 2 at a time", "", 1)[:60]
 
 
 @pytest.mark.slow
@@ -79,16 +93,12 @@ def test_killed_at_random_moments(whole, tmp_path, draw):
     assert_same(left_behind(tmp_path / "runs"), whole.left)
 
 
-def test_interrupted_keeps_what_it_has_and_says_how_to_go_on(whole, tmp_path):
-    command = Command(WORDS, tmp_path)
-    command.until(lambda: MOMENTS["first epoch"](tmp_path))
-    workers = command.workers()
-    os.kill(command.process.pid, signal.SIGINT)
-    assert command.wait(60) == 130
-    last = command.error.splitlines()[-1]
-    assert last.startswith("repro: interrupted") and "runs" in last and "the same command goes on" in last
-    assert "Traceback" not in command.error
-    assert not [process for process in workers if process.is_running()], "a worker outlived the command"
-    assert batches_done(tmp_path / "runs") >= 2
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", list(MOMENTS))
+def test_interrupted_at_each_named_moment(whole, tmp_path, moment):
+    interrupt_at(moment, tmp_path)
     run(WORDS, tmp_path)
+    assert_same(left_behind(tmp_path / "runs"), whole.left)
+    again = run(WORDS, tmp_path)
+    assert "3 cached" in again.error, "a finished run has nothing left to do"
     assert_same(left_behind(tmp_path / "runs"), whole.left)

@@ -154,7 +154,7 @@ def test_chosen_is_the_best_point_whatever_the_order_of_records(scores, random):
     random.shuffle(records)
     found = registry.chosen(records)
     assert set(found) == {"ppo-n1"}
-    assert (found["ppo-n1"]["learning_rate"], found["ppo-n1"]["lam"]) == best[:2]
+    assert (found["ppo-n1"]["learning_rate"], found["ppo-n1"]["minibatches"]) == best[:2]
     assert found["ppo-n1"]["accuracy"] == max(scores) / 10
 
 

@@ -65,13 +65,13 @@ def test_set_finds_the_field(text, path, value):
 
 
 def test_set_on_every_evaluation_set():
-    config = changed("evaluation.n=3", "evaluation.questions=10", scale="paper")
+    config = changed("evaluation.temperature=1", "evaluation.n=3", "evaluation.questions=10", scale="paper")
     assert {(one.n, one.questions) for one in config.evaluation.sets} == {(3, 10)}
 
 
 def test_arm_ids_with_dots():
     twin = registry.get("table1-tuning")
-    arm = "ppo-n1--lr0.0001-lam0.95"
+    arm = "tbrm-n1--lr0.0001-beta0.02"
     assert arm in [one.id for one in twin.arms]
     changes = parse_changes([f"{arm}.steps=7"])
     assert resolve(twin, "micro", arm, 1000, changes).train.steps == 7

@@ -3,7 +3,9 @@ import os
 import pytest
 import torch
 
-from .helpers import make_base
+from repro.tasks.chain import ChainTask
+
+from .helpers import coin, make_base
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -21,3 +23,9 @@ def private_cache(tmp_path_factory):
 def base(tmp_path_factory):
     torch.set_num_threads(1)
     return make_base(tmp_path_factory.mktemp("base") / "model")
+
+
+@pytest.fixture
+def coin_rewards(monkeypatch):
+    """Every trial of the test is rewarded by `helpers.coin`."""
+    monkeypatch.setattr(ChainTask, "check", lambda task, texts, prompts: coin(texts, prompts))

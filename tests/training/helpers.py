@@ -36,11 +36,11 @@ METHODS = {
 }
 
 
-def make_base(folder: Path) -> Path:
+def make_base(folder: Path, recipe: dict = RECIPE) -> Path:
     """A base model trained for a few steps, so that some answers are right."""
     task = tasks.load(TASK["name"], TASK["options"])
     folder.mkdir(parents=True, exist_ok=True)
-    micro.build(micro.Recipe.from_json(RECIPE), task, folder, lambda event: None)
+    micro.build(micro.Recipe.from_json(recipe), task, folder, lambda event: None)
     return folder
 
 
@@ -49,15 +49,18 @@ def method_json(name: str) -> dict:
     return to_json(kind, build(kind, METHODS[name]))
 
 
-def make_trainer(base: Path, name: str, folder: Path, on_batch=None, **changes) -> SuiteTrainer:
+def make_trainer(
+    base: Path, name: str, folder: Path, on_batch=None, method=None, settings: TrainSettings = TRAIN, **changes
+) -> SuiteTrainer:
+    """A trainer of METHODS[name] with `changes` to TRAIN; `method` and `settings` take the place of both."""
     task = tasks.load(TASK["name"], TASK["options"])
     tokenizer = AutoTokenizer.from_pretrained(base, padding_side="left")
     prompts = task.prompts("rl")
-    settings = dataclasses.replace(TRAIN, **changes)
+    settings = dataclasses.replace(settings, **changes)
     torch.manual_seed(0)
     return SuiteTrainer(
         base=base,
-        method=create(method_json(name)),
+        method=method or create(method_json(name)),
         task=task,
         prompts=prompts,
         prompt_ids=encode(tokenizer, task, prompts, settings.max_prompt),
@@ -70,13 +73,14 @@ def make_trainer(base: Path, name: str, folder: Path, on_batch=None, **changes) 
     )
 
 
+def coin(texts, prompts) -> list[Outcome]:
+    """An answer check that depends on the text alone: a weak base has no reward to compare."""
+    return [Outcome.CORRECT if zlib.crc32(text.encode()) % 2 else Outcome.WRONG for text in texts]
+
+
 def reward_by_text(trainer) -> None:
-    """Replace the answer check by a coin that depends on the text alone: a weak base has no reward to compare."""
-
-    def check(texts, prompts):
-        return [Outcome.CORRECT if zlib.crc32(text.encode()) % 2 else Outcome.WRONG for text in texts]
-
-    trainer.task.check = check
+    """Replace the answer check of one trainer by the coin."""
+    trainer.task.check = coin
 
 
 def trial_config(base: Path, name: str = "grpo", seed: int = 0, **train) -> TrialConfig:

@@ -1,0 +1,45 @@
+"""`repro run table1 --task … --model <checkpoint on disk> --data-dir <public files>`: real questions, a tiny network."""
+
+import csv
+
+import pytest
+from command import run
+from models import tiny_qwen2
+
+from repro.store.records import load_records
+from repro.store.workspace import Workspace
+
+CORE = ["base", "ppo-n1", "tbrm-n1", "grpo-n4", "tbrm-n4"]
+
+
+@pytest.mark.parametrize(
+    ("task", "rows"),
+    [("svamp", {"train": 700, "test": 300}),
+     pytest.param("gsm8k", {"train": 7473, "test": 1319}, marks=pytest.mark.slow)],
+)  # fmt: skip
+def test_real_task_trains_and_evaluates(data_dir, tmp_path, task, rows):
+    if not (data_dir / task).is_dir():
+        pytest.skip(f"NOT TESTED on {task}: no folder {data_dir / task}")
+    model = tiny_qwen2(tmp_path / "model")
+    run(
+        ["run", "table1", "--task", task, "--model", model, "--data-dir", data_dir, "--scale", "smoke",
+         "--set", "*.max_prompt=1024", "--root", "runs"],
+        tmp_path,
+    )  # fmt: skip
+    (name,) = (path.name for path in (tmp_path / "runs/results").iterdir())
+    assert name.startswith("table1@smoke-"), "a run with another task is a variant with tables of its own"
+    records, problems = load_records(Workspace(tmp_path / "runs"))
+    trials = {record["arm"]: record for record in records if record["kind"] == "trial"}
+    assert not problems and set(trials) == set(CORE)
+    for arm, record in trials.items():
+        assert record["status"] == "done" and record["config"]["base"] == {"kind": "folder", "path": str(model)}
+        assert {entry["split"]: entry["rows"] for entry in record["data"]} == rows
+        assert all(entry["source"] == "folder" and len(entry["sha256"]) == 64 for entry in record["data"])
+        assert set(record["outcomes"]) == {task} and len(record["outcomes"][task]["questions"]) == 8
+        # Rows of the public files stay in those files: a record names questions and does not copy them.
+        assert all(sample["prompt"] is None and sample["gold"] is None for sample in record["samples"])
+        if arm != "base":
+            assert [row["step"] for row in record["health"]] == [1, 2, 3, 4]
+            assert len(record["curve"]) == 3 and record["cost"]["predicted_peak"]["total"] > 0
+    table = next((tmp_path / "runs/paper_tables").glob("*.csv"))
+    assert [row["status"] for row in csv.DictReader(table.open())] == ["done"] * len(CORE)

@@ -1,0 +1,220 @@
+"""Micro bases: rebuilt to the bit, trained once, and never on a prompt that RL, tuning or the test uses."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+
+import pytest
+
+from repro import tasks
+from repro.errors import InputError
+from repro.tasks.chain import ChainTask
+from repro.training import base as base_module, micro
+from repro.training.base import check_folder, ensure_base, folder_digest
+
+from .helpers import RECIPE, TASK, make_base, trial_config
+
+TINY = {**RECIPE, "steps": 6}
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("REPRO_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def builds(monkeypatch):
+    """One entry per base that is trained."""
+    seen, build = [], micro.build
+    monkeypatch.setattr(micro, "build", lambda recipe, *rest: seen.append(recipe) or build(recipe, *rest))
+    return seen
+
+
+def config(recipe=TINY, **task):
+    plain = trial_config("unused")
+    options = {**TASK["options"], **task}
+    return dataclasses.replace(plain, base={"kind": "micro", "recipe": recipe}, task={**TASK, "options": options})
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_two_builds_are_bit_identical(tmp_path):
+    import torch
+
+    first = make_base(tmp_path / "a", TINY)
+    torch.manual_seed(123)  # what the process drew before does not matter
+    torch.rand(5)
+    state = torch.get_rng_state()
+    second = make_base(tmp_path / "b", TINY)
+    assert torch.equal(torch.get_rng_state(), state)  # and the build leaves no trace in it
+    assert contents(first) == contents(second)
+    assert "model.safetensors" in contents(first) and folder_digest(first) == folder_digest(second)
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"noise": 0.0}, {"steps": 7}, {"learning_rate": 2e-2}])
+def test_every_part_of_the_recipe_counts(tmp_path, change):
+    weights = [make_base(tmp_path / str(i), {**TINY, **c}) / "model.safetensors" for i, c in enumerate(({}, change))]
+    assert weights[0].read_bytes() != weights[1].read_bytes()
+
+
+# -- what base training has seen ---------------------------------------------------------------------------------------
+
+
+def trained_on(monkeypatch, folder) -> set[str]:
+    """Canonical questions of all demonstrations of a build."""
+    seen, draw = [], ChainTask.base_prompt
+    with monkeypatch.context() as patch:
+        patch.setattr(ChainTask, "base_prompt", lambda task, rng: seen.append(draw(task, rng)) or seen[-1])
+        make_base(folder, {**RECIPE, "steps": 25, "batch": 32})
+    assert len(seen) == 25 * 32
+    task = tasks.load(TASK["name"], TASK["options"])
+    return {task.canonical(prompt.question) for prompt in seen}
+
+
+def held_out(split) -> set[str]:
+    task = tasks.load(TASK["name"], TASK["options"])
+    return {task.canonical(prompt.question) for prompt in task.prompts(split)}
+
+
+@pytest.mark.parametrize("split", ["rl", "dev", "test"])
+def test_base_training_never_sees_a_prompt_of_another_split(tmp_path, monkeypatch, split):
+    assert held_out(split)
+    assert not trained_on(monkeypatch, tmp_path / "base") & held_out(split)
+
+
+def test_that_check_would_notice(tmp_path, monkeypatch):
+    """The old trap: without the split filter, base training meets RL and test prompts at once."""
+    prompts = {split: held_out(split) for split in ("rl", "test")}
+    monkeypatch.setattr(ChainTask, "split_of", lambda task, question: "base")
+    seen = trained_on(monkeypatch, tmp_path / "base")
+    assert seen & prompts["rl"] and seen & prompts["test"]
+
+
+# -- the cache ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_second_call_trains_nothing(cache, builds):
+    first = ensure_base(config())
+    again = ensure_base(config())
+    assert len(builds) == 1 and first == again
+    assert first.folder.is_relative_to(cache)
+    assert first.digest == folder_digest(first.folder)
+    assert set(first.facts) == {"pass@1_rl", "pass@1_test", "seconds"}
+    assert all(0 <= first.facts[name] <= 1 for name in ("pass@1_rl", "pass@1_test"))
+
+
+def test_another_recipe_or_task_is_another_base(cache, builds):
+    bases = [ensure_base(c) for c in (config(), config({**TINY, "seed": 1}), config(terms=[2]))]
+    assert len({base.folder for base in bases}) == len(builds) == 3
+
+
+def test_a_default_that_is_written_out_is_the_same_base(cache, builds):
+    assert ensure_base(config()).folder == ensure_base(config({**TINY, "noise": 0.5, "positions": 512})).folder
+    assert len(builds) == 1
+
+
+DAMAGES = {
+    "weights edited": lambda folder: (folder / "model.safetensors").write_bytes(b"x" * 100),
+    "tokenizer gone": lambda folder: (folder / "tokenizer.json").unlink(),
+    "manifest torn": lambda folder: (folder / "manifest.json").write_text("{"),
+    "manifest gone": lambda folder: (folder / "manifest.json").unlink(),
+    "config edited": lambda folder: (folder / "config.json").write_text("{}"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_base_is_rebuilt_as_it_was(cache, builds, damage):
+    first = ensure_base(config())
+    before = contents(first.folder)
+    DAMAGES[damage](first.folder)
+    again = ensure_base(config())
+    assert len(builds) == 2
+    assert again.folder == first.folder and again.digest == first.digest
+    after = contents(again.folder)
+    assert before.keys() == after.keys() and all(
+        before[name] == after[name] for name in before if name != "manifest.json"  # it holds the seconds
+    )
+
+
+def test_an_interrupted_build_leaves_no_base(cache, monkeypatch, builds):
+    with monkeypatch.context() as patch:
+        patch.setattr(base_module, "_facts", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            ensure_base(config())
+    assert not [path for path in (cache / "bases").iterdir() if path.is_dir()]
+    assert ensure_base(config()).folder.is_dir()
+
+
+def test_unknown_field_of_a_recipe(cache):
+    with pytest.raises(InputError, match=r"base\.recipe: unknown field 'hiden'"):
+        ensure_base(config({**TINY, "hiden": 8}))
+
+
+def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setenv("REPRO_CACHE_DIR", str(tmp_path / "file"))
+    with pytest.raises(InputError, match="set REPRO_CACHE_DIR"):
+        ensure_base(config())
+
+
+def test_events_of_a_build(cache):
+    events = []
+    ensure_base(config({**TINY, "steps": 100}), emit=events.append)
+    assert [(event["step"], event["total"]) for event in events] == [(50, 100), (100, 100)]
+
+
+# -- folders and hub ids -----------------------------------------------------------------------------------------------
+
+
+def test_a_folder_as_base(base):
+    named = ensure_base(trial_config(base))
+    assert (named.folder, named.digest, named.facts) == (base, folder_digest(base), {})
+
+
+def test_the_digest_follows_the_content(base, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(base, copy)
+    (copy / "README.md").write_text("notes do not count")
+    assert folder_digest(copy) == folder_digest(base)
+    settings = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**settings, "rms_norm_eps": 0.1}))
+    assert folder_digest(copy) != folder_digest(base)
+
+
+@pytest.mark.parametrize("pattern", ["config.json", "*.safetensors", "tokenizer*"])
+def test_what_a_model_folder_lacks_is_named(base, tmp_path, pattern):
+    copy = tmp_path / "copy"
+    shutil.copytree(base, copy)
+    check_folder(copy)
+    for path in copy.glob(pattern):
+        path.unlink()
+    with pytest.raises(InputError) as caught:
+        check_folder(copy)
+    assert pattern in str(caught.value) and str(copy) in str(caught.value)
+    with pytest.raises(InputError):
+        ensure_base(trial_config(copy))
+
+
+def test_pickled_weights_are_not_accepted(base, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(base, copy)
+    (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
+    with pytest.raises(InputError, match="never loaded"):
+        check_folder(copy)
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(InputError, match="does not exist"):
+        check_folder(tmp_path / "absent")
+
+
+def test_a_hub_model_without_network(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    offline = dataclasses.replace(trial_config("unused"), base={"kind": "hub", "id": "nobody/nothing", "revision": None})
+    with pytest.raises(InputError, match="nobody/nothing cannot be fetched.*--model PATH"):
+        ensure_base(offline)

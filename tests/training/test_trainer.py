@@ -1,0 +1,257 @@
+"""The trainer: what it loads, what one generation batch feeds, how critic and policy are stepped, what it logs."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from repro.errors import InputError
+from repro.experiments import registry
+from repro.experiments.resolve import resolve
+from repro.methods.base import Needs
+from repro.methods.catalogue import create
+from repro.training import arguments, trainer as trainer_module
+from repro.training.critic import Critic
+from repro.training.health import COLUMNS, Health
+
+from .helpers import METHODS, TRAIN, make_trainer, reward_by_text
+
+# method -> (reference model, critic)
+LOADED = {
+    "grpo": (True, False),
+    "grpo-minibatches": (False, False),  # beta 0
+    "rloo": (False, False),  # beta 0
+    "ppo": (True, True),
+    "ppo-without-kl": (False, True),
+    "tbrm": (True, False),
+    "brm": (True, False),
+}
+
+
+@pytest.mark.parametrize("name", LOADED)
+def test_only_what_the_method_needs_is_loaded(base, tmp_path, monkeypatch, name):
+    monkeypatch.setitem(METHODS, "ppo-without-kl", {"n": 1, "kl_coefficient": 0.0})
+    loaded = []
+    from_base = Critic.from_base
+    monkeypatch.setattr(Critic, "from_base", lambda folder: loaded.append(folder) or from_base(folder))
+    trainer = make_trainer(base, name, tmp_path)
+    reference, critic = LOADED[name]
+    assert (trainer.ref_model is not None) == reference
+    assert (trainer.critic is not None) == critic == bool(loaded)
+
+
+def test_weights_are_fp32_and_the_reference_is_frozen_apart(base, tmp_path):
+    trainer = make_trainer(base, "tbrm", tmp_path, steps=2)
+    reward_by_text(trainer)
+    before = [p.clone() for p in trainer.ref_model.parameters()]
+    trainer.train()
+    assert {p.dtype for p in trainer.model.parameters()} == {torch.float32}
+    assert all(torch.equal(a, b) for a, b in zip(before, trainer.ref_model.parameters(), strict=True))
+    moved = zip(trainer.model.parameters(), trainer.ref_model.parameters(), strict=True)
+    assert any(not torch.equal(a, b) for a, b in moved)
+
+
+@pytest.mark.parametrize("epochs,minibatches", [(1, 2), (2, 1), (2, 2)])
+def test_one_batch_feeds_epochs_times_minibatches_updates(base, tmp_path, monkeypatch, epochs, minibatches):
+    """Generated once; every pass hands out every row once, in the same order; one update per minibatch."""
+    monkeypatch.setitem(METHODS, "ppo-passes", {"n": 1, "epochs": epochs, "minibatches": minibatches})
+    trainer = make_trainer(base, "ppo-passes", tmp_path, steps=2, micro_batch=2)
+    reward_by_text(trainer)
+    batches, rows, norms = [], [], []
+    roll_out, loss, clip = trainer_module.roll_out, trainer._compute_loss, trainer._clip_grad_norm
+
+    def spy_roll_out(*args):
+        batches.append(roll_out(*args))
+        return batches[-1]
+
+    def spy_loss(model, inputs):
+        rows.append(inputs["old_logps"])
+        return loss(model, inputs)
+
+    def spy_clip(model):
+        norms.append(len(rows))
+        return clip(model)
+
+    monkeypatch.setattr(trainer_module, "roll_out", spy_roll_out)
+    trainer._compute_loss, trainer._clip_grad_norm = spy_loss, spy_clip
+    trainer.train()
+    assert len(batches) == 2
+    assert trainer.state.global_step == len(norms) == 2 * epochs * minibatches
+    per_update = 8 // 2 // minibatches
+    assert norms == [per_update * (i + 1) for i in range(len(norms))]
+    expected = [micro["old_logps"] for micros, _ in batches for _ in range(epochs) for micro in micros]
+    assert len(rows) == len(expected)
+    assert all(a is b for a, b in zip(rows, expected, strict=True))
+
+
+def test_the_critic_is_clipped_apart_and_has_its_own_learning_rate(base, tmp_path):
+    trainer = make_trainer(base, "ppo", tmp_path, steps=1, max_grad_norm=1e-3, critic_learning_rate=0.02)
+    reward_by_text(trainer)
+    seen, clip = [], trainer._clip_grad_norm
+
+    def norm(module):
+        return float(torch.stack([p.grad.norm() for p in module.parameters() if p.grad is not None]).norm())
+
+    def spy(model):
+        before = norm(trainer.model), norm(trainer.critic)
+        returned = float(clip(model))
+        seen.append((before, (norm(trainer.model), norm(trainer.critic)), returned))
+        return torch.tensor(returned)
+
+    trainer._clip_grad_norm = spy
+    trainer.train()
+    assert len(seen) == 2  # one per minibatch
+    for before, after, returned in seen:
+        assert min(before) > 1e-3
+        assert after == pytest.approx((1e-3, 1e-3), rel=1e-2)
+        assert returned == pytest.approx(before[0], rel=1e-4)  # the figure is the policy's, before clipping
+    groups = trainer.optimizer.param_groups
+    critic = {id(p) for p in trainer.critic.parameters()}
+    assert [{id(p) for p in group["params"]} <= critic for group in groups] == [False, False, True]
+    assert {id(p) for p in groups[2]["params"]} == critic
+    assert groups[0]["lr"] == TRAIN.learning_rate and groups[2]["lr"] == 0.02
+
+
+def test_both_networks_of_ppo_move(base, tmp_path):
+    trainer = make_trainer(base, "ppo", tmp_path, steps=1)
+    reward_by_text(trainer)
+    before = [[p.detach().clone() for p in net.parameters()] for net in (trainer.model, trainer.critic)]
+    trainer.train()
+    for net, old in zip((trainer.model, trainer.critic), before, strict=True):
+        assert any(not torch.equal(a, b) for a, b in zip(old, net.parameters(), strict=True))
+        assert all(p.grad is None or not p.grad.any() for p in net.parameters())  # nothing leaks into the next update
+
+
+def test_ppo_of_table1_clips(base, tmp_path):
+    """With one update per batch, or old log-probs taken after it, the clip fraction would be 0 for ever."""
+    config = resolve(registry.get("table1"), "micro", "ppo-n1", 0)
+    method = create(config.method)
+    assert method.needs().epochs * method.needs().minibatches >= 2
+    settings = dataclasses.replace(config.train, steps=3, learning_rate=3e-3, trackers=())
+    trainer = make_trainer(base, "ppo", tmp_path, method=method, settings=settings)
+    reward_by_text(trainer)
+    trainer.train()
+    fractions = [row["clip_fraction"] for row in trainer.health.rows]
+    assert len(fractions) == 3 and all(0 <= value <= 1 for value in fractions)
+    assert max(fractions) > 0, "PPO never clips: its ratio is always 1"
+
+
+def test_without_a_second_update_there_is_nothing_to_clip(base, tmp_path):
+    """The figure can be 0: at learning rate 0 the ratio stays 1 (to rounding) and the test above would fail."""
+    trainer = make_trainer(base, "ppo", tmp_path, learning_rate=0.0, steps=2)
+    reward_by_text(trainer)
+    trainer.train()
+    assert [row["clip_fraction"] for row in trainer.health.rows] == [0, 0]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_health_rows_are_complete(base, tmp_path, name):
+    trainer = make_trainer(base, name, tmp_path, steps=2)
+    reward_by_text(trainer)
+    trainer.train()
+    rows = trainer.health.rows
+    assert [row["step"] for row in rows] == [1, 2]
+    absent = set() if METHODS[name]["n"] > 1 else {"zero_variance_groups"}
+    if trainer.ref_model is None:
+        absent.add("kl")
+    if name.split("-")[0] in ("tbrm", "brm"):
+        absent.add("clip_fraction")
+    for row in rows:
+        assert set(COLUMNS) <= set(row)
+        assert {column for column in COLUMNS if row[column] is None} == absent
+        assert all(isinstance(value, int | float) for value in row.values() if value is not None)
+        assert all(0 <= row[share] <= 1 for share in ("reward", "truncated", "unparsed"))
+        assert 0 < row["entropy"] < 3 and 1 <= row["length"] <= TRAIN.max_completion and row["grad_norm"] > 0
+    if "kl" not in absent:
+        assert abs(rows[1]["kl"]) < 1
+
+
+def test_health_is_averaged_over_micro_batches_and_updates():
+    """Metrics are merged as sums over counts, the loss is a sum per update, and both are then means over updates."""
+    health = Health()
+    health.start(1, {"reward": 0.5})
+    micro = type("Micro", (), {"mask": torch.ones(2, 3), "entropy": torch.full((2, 3), 2.0)})
+    for value, count, loss in [(1.0, 1, 3.0), (5.0, 3, 4.0), (0.0, 2, 1.0)]:
+        health.add({"kl": (torch.tensor(value), torch.tensor(count))}, micro, torch.tensor(loss))
+    for norm in (2.0, 4.0):
+        health.norm(norm)
+    row = health.finish()
+    assert (row["kl"], row["entropy"], row["loss"], row["grad_norm"]) == (1.0, 2.0, 4.0, 3.0)
+    assert row["clip_fraction"] is None and row["reward"] == 0.5
+
+
+def test_truncated_and_unparsed_shares(base, tmp_path):
+    """With room for one token nothing can end after an answer."""
+    trainer = make_trainer(base, "grpo", tmp_path, steps=1, max_completion=1)
+    trainer.train()
+    row = trainer.health.rows[0]
+    assert row["unparsed"] == 1 and row["length"] == 1 and row["reward"] == 0 and row["zero_variance_groups"] == 1
+    assert row["truncated"] > 0.5
+
+
+def test_phases_are_those_of_the_method(base, tmp_path):
+    for name, extra in {"grpo-minibatches": {"old"}, "tbrm": {"ref"}, "ppo": {"old", "ref", "value"}}.items():
+        trainer = make_trainer(base, name, tmp_path / name, steps=1)
+        trainer.train()
+        phases = trainer.timer.to_json()
+        assert set(phases) == {"generate", "reward", "credit", "update", "optimizer"} | extra
+        tokens = phases["generate"]["tokens"]
+        assert tokens > 0 and all(phases[phase]["tokens"] == tokens for phase in extra | {"update", "credit"})
+
+
+def test_the_tensorboard_tracker_is_passed_through(base, tmp_path):
+    pytest.importorskip("tensorboard")
+    trainer = make_trainer(base, "grpo", tmp_path, steps=2, trackers=("tensorboard",))
+    reward_by_text(trainer)
+    trainer.train()
+    files = list(tmp_path.rglob("events.out.tfevents*"))
+    assert files and sum(path.stat().st_size for path in files) > 500
+
+
+def test_without_trackers_nothing_is_written(base, tmp_path):
+    make_trainer(base, "grpo", tmp_path, steps=1).train()
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_telemetry_is_never_sent(base, tmp_path, monkeypatch):
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setattr("trl.trainer.base_trainer.send_telemetry", lambda *a, **k: pytest.fail("telemetry was sent"))
+    make_trainer(base, "grpo", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "changes,needs,n,message",
+    [
+        ({"completions_per_step": 6, "micro_batch": 2}, {}, 4, "group size 4"),
+        ({"completions_per_step": 8, "micro_batch": 8}, {"minibatches": 2}, 1, "micro_batch 8"),
+        ({"completions_per_step": 10, "micro_batch": 2}, {"minibatches": 4}, 1, "minibatches 4"),
+        ({"completions_per_step": 8, "micro_batch": 1}, {"unit": 2}, 2, "unit of 2"),
+        ({"completions_per_step": 9, "micro_batch": 3, "processes": 2}, {}, 1, "processes 2"),
+        ({"completions_per_step": 1, "micro_batch": 1}, {}, 1, "at least 2"),
+    ],
+)
+def test_sizes_that_do_not_fit_together(changes, needs, n, message):
+    with pytest.raises(InputError, match=message):
+        arguments.split_plan(dataclasses.replace(TRAIN, **changes), Needs(**needs), n)
+
+
+def test_split_plan_of_table1_fits_every_arm():
+    experiment = registry.get("table1")
+    for scale in ("smoke", "micro", "small", "paper"):
+        for arm in experiment.arms:
+            if arm.method != "none":
+                config = resolve(experiment, scale, arm.id, 0)
+                method = create(config.method)
+                micro, per_update, per_batch = arguments.split_plan(config.train, method.needs(), method.config.n)
+                assert micro * per_batch * config.train.processes == config.train.completions_per_step
+                assert per_update * method.needs().minibatches == per_batch
+
+
+def test_the_methods_generator_is_a_function_of_seed_and_step(base, tmp_path):
+    trainer = make_trainer(base, "grpo", tmp_path)
+    drawn = [float(torch.rand((), generator=trainer.method_generator(step))) for step in (0, 1, 0)]
+    trainer.seed += 1
+    other = float(torch.rand((), generator=trainer.method_generator(0)))
+    assert drawn[0] == drawn[2] and len({*drawn, other}) == 3
