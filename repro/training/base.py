@@ -56,6 +56,24 @@ def check_folder(folder: Path) -> None:
     for pattern, what in wanted.items():
         if not any(folder.glob(pattern)):
             raise InputError(f"model folder {folder} has no {pattern}: it needs {what}; save it with save_pretrained")
+    for path in sorted(folder.iterdir()):
+        if trouble := _unreadable(path):
+            raise InputError(f"model folder {folder}: {path.name} cannot be read ({trouble}); copy or save it again")
+
+
+def _unreadable(path: Path) -> str | None:
+    """What is wrong with a JSON or weight file as such (a download broken off, a full disk), or None."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        if path.suffix == ".json":
+            json.loads(path.read_text(encoding="utf-8"))
+        elif path.suffix == ".safetensors":
+            with safe_open(path, framework="pt"):  # reads the header and compares it with the size; no weights
+                pass
+    except (OSError, ValueError, SafetensorError) as error:
+        return " ".join(str(error).split())
+    return None
 
 
 def folder_digest(folder: Path) -> str:
@@ -165,7 +183,12 @@ def _facts(folder: Path, task, max_completion: int) -> dict:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     policy = Policy(
-        model, tokenizer, end_ids(tokenizer, model, task.template), model.config.max_position_embeddings, max_completion, 512
+        model,
+        tokenizer,
+        end_ids(tokenizer, model, task.template),
+        model.config.max_position_embeddings,
+        max_completion,
+        512,
     )
     facts = {}
     for split in ("rl", "test"):

@@ -128,4 +128,3 @@ def _train(model, recipe: Recipe, task, tokenizer, emit) -> None:
         if (step + 1) % 50 == 0:
             emit({"event": "base", "step": step + 1, "total": recipe.steps, "loss": float(loss.detach())})
     model.eval()
-

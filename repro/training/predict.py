@@ -30,7 +30,9 @@ def predicted_peak(setup, cache: Path) -> dict:
         max(len(setup.task.template.render(prompt.question)) for prompt in setup.rl) if setup.task.generated else None
     )
     prompt = min(longest or config.train.max_prompt, config.train.max_prompt)
-    identity = json.dumps([SEMANTICS, setup.base.digest, config.method, config.to_json()["train"], prompt], sort_keys=True)
+    identity = json.dumps(
+        [SEMANTICS, setup.base.digest, config.method, config.to_json()["train"], prompt], sort_keys=True
+    )
     path = cache / f"{hashlib.sha256(identity.encode()).hexdigest()[:24]}.json"
     if path.exists():
         try:

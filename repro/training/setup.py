@@ -102,6 +102,6 @@ class Setup:
         """`model` as evaluation wants it."""
         evaluation = self.config.evaluation
         return Policy(
-            model, tokenizer, end_ids(tokenizer, model, self.task.template), self.config.train.max_prompt, evaluation.max_completion,
-            evaluation.batch,
+            model, tokenizer, end_ids(tokenizer, model, self.task.template), self.config.train.max_prompt,
+            evaluation.max_completion, evaluation.batch,
         )  # fmt: skip

@@ -147,7 +147,9 @@ class SuiteTrainer(GRPOTrainer):
         if self.accelerator.num_processes == 1:
             return None
         device = self.accelerator.device
-        return lambda numbers: self.accelerator.reduce(torch.tensor(numbers, dtype=torch.float64, device=device)).tolist()
+        return lambda numbers: self.accelerator.reduce(
+            torch.tensor(numbers, dtype=torch.float64, device=device)
+        ).tolist()
 
     def local_rows(self, count: int) -> slice:
         start = self.accelerator.process_index * count

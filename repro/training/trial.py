@@ -49,7 +49,9 @@ def run_trial(config: TrialConfig, root: Path, data_dir: Path | None = None, emi
         record = run.finish(started)
     except OSError as error:
         reason = error.strerror or error
-        raise InputError(f"{config.id}: cannot write in {workspace.root} ({reason}); free space or use --root") from error
+        raise InputError(
+            f"{config.id}: cannot write in {workspace.root} ({reason}); free space or use --root"
+        ) from error
     except (TrialError, MemoryError, RuntimeError, ValueError, ArithmeticError) as error:
         message, step = _one_line(error), getattr(error, "step", None)
         if first:

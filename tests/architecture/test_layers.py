@@ -1,4 +1,4 @@
-"""Imports point down the list of layers and never up; the command line's start loads nothing heavy; files stay small."""
+"""Imports point down the list of layers and never up; the command line starts light; files stay small."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ RANK = {
     "cli": 7,
 }  # fmt: skip
 # What `methods`, `statistics` and the evaluation estimators may import of the suite: they are usable alone.
-PURE = {"methods": {"methods", "errors"}, "statistics": {"statistics", "store", "errors"}, "evaluation": {"evaluation", "errors"}}
+PURE = {
+    "methods": {"methods", "errors"},
+    "statistics": {"statistics", "store", "errors"},
+    "evaluation": {"evaluation", "errors"},
+}
 LONG = {"experiments/table1.py"}  # data, not code
 
 

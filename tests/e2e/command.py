@@ -23,7 +23,7 @@ from repro.store.records import load_records
 from repro.store.workspace import Workspace
 
 ENTRY = Path(__file__).with_name("entry.py")
-PATIENCE = 300.0  # seconds; far above what any of these runs takes
+PATIENCE = 600.0  # seconds; far above what any of these runs takes
 
 
 class Command:

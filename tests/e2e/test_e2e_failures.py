@@ -12,6 +12,7 @@ from command import Command, assert_same, batches_done, left_behind, run
 from conftest import DRILL
 from models import made_up_data, tiny_qwen2
 
+from repro.errors import InputError
 from repro.store.records import load_records
 from repro.store.workspace import Workspace
 
@@ -97,14 +98,29 @@ def test_a_wrong_checkpoint_folder(checkpoint, svamp, tmp_path, damage, said):
     assert said in last_line(command) and str(folder) in command.error and command.error.count("\n") == 1
 
 
-@pytest.mark.parametrize("part", ["model.safetensors", "config.json", "tokenizer.json"])
-def test_a_checkpoint_file_that_was_cut_off(checkpoint, svamp, tmp_path, part):
-    """As after a download that was broken off: found only when the worker reads it."""
-    folder = shutil.copytree(checkpoint, tmp_path / "model")
+def cut_off(folder, part):
     data = (folder / part).read_bytes()
     (folder / part).write_bytes(data[: len(data) // 2])
+
+
+@pytest.mark.parametrize("part", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_a_checkpoint_file_that_was_cut_off_is_named(checkpoint, tmp_path, part):
+    from repro.training.base import check_folder
+
+    folder = shutil.copytree(checkpoint, tmp_path / "model")
+    check_folder(folder)
+    cut_off(folder, part)
+    with pytest.raises(InputError, match=part) as caught:
+        check_folder(folder)
+    assert str(folder) in str(caught.value)
+
+
+def test_a_checkpoint_file_that_was_cut_off_ends_the_run_as_bad_input(checkpoint, svamp, tmp_path):
+    """As after a download that was broken off: found only when the worker reads it."""
+    folder = shutil.copytree(checkpoint, tmp_path / "model")
+    cut_off(folder, "model.safetensors")
     command = run([*SVAMP, "--model", folder, "--data-dir", svamp], tmp_path, expect=2)
-    assert str(folder) in last_line(command)
+    assert f"{folder}: model.safetensors" in last_line(command)
 
 
 def test_a_malformed_data_file_is_named_with_its_line(checkpoint, tmp_path):

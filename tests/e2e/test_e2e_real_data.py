@@ -1,4 +1,4 @@
-"""`repro run table1 --task … --model <checkpoint on disk> --data-dir <public files>`: real questions, a tiny network."""
+"""`repro run table1 --task … --model <checkpoint on disk> --data-dir <public files>`: real questions, tiny network."""
 
 import csv
 

@@ -32,7 +32,17 @@ def test_golden_generator():
 
 def test_stream_numbers_are_never_renumbered():
     """New streams may be added; these numbers are part of every stored result."""
-    known = {"rollout": 1, "evaluate": 2, "greedy": 3, "dev": 4, "order": 5, "base": 6, "method": 7, "stage1": 8, "extra": 9}
+    known = {
+        "rollout": 1,
+        "evaluate": 2,
+        "greedy": 3,
+        "dev": 4,
+        "order": 5,
+        "base": 6,
+        "method": 7,
+        "stage1": 8,
+        "extra": 9,
+    }
     assert STREAMS.items() >= known.items()
     assert len(set(STREAMS.values())) == len(STREAMS)
 
@@ -45,7 +55,12 @@ def test_every_part_of_the_key_gives_other_numbers(field, value):
 
 def test_neighbouring_completions_share_no_numbers():
     """Word 0 of the counter runs with the position: 300 positions of one completion must not reach the next."""
-    rows = [uniforms(Draw(0, "rollout", step, prompt, index), 300) for step in (0, 1) for prompt in (0, 1) for index in (0, 1)]
+    rows = [
+        uniforms(Draw(0, "rollout", step, prompt, index), 300)
+        for step in (0, 1)
+        for prompt in (0, 1)
+        for index in (0, 1)
+    ]
     assert len(np.unique(np.concatenate(rows))) == 8 * 300
 
 

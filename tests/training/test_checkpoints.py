@@ -87,6 +87,11 @@ def test_seal_writes_the_manifest_last(tmp_path, monkeypatch):
     checkpoints.seal(folder, STATE)
     assert checkpoints.is_whole(folder)
     *before, last = seen
-    assert {name for name, _ in before} == {"model.safetensors", "rng.pth", checkpoints.STATE, "repro-manifest.json.tmp"}
+    assert {name for name, _ in before} == {
+        "model.safetensors",
+        "rng.pth",
+        checkpoints.STATE,
+        "repro-manifest.json.tmp",
+    }
     assert not any(whole for _, whole in before)
     assert last == (folder.name, True)  # and the folder after the rename

@@ -7,11 +7,13 @@ import json
 import shutil
 
 import pytest
+import torch
 
 from repro import tasks
 from repro.errors import InputError
 from repro.tasks.chain import ChainTask
-from repro.training import base as base_module, micro
+from repro.training import base as base_module
+from repro.training import micro
 from repro.training.base import check_folder, ensure_base, folder_digest
 
 from .helpers import RECIPE, TASK, make_base, trial_config
@@ -44,8 +46,6 @@ def contents(folder):
 
 
 def test_two_builds_are_bit_identical(tmp_path):
-    import torch
-
     first = make_base(tmp_path / "a", TINY)
     torch.manual_seed(123)  # what the process drew before does not matter
     torch.rand(5)
@@ -109,7 +109,7 @@ def test_the_second_call_trains_nothing(cache, builds):
 
 
 def test_another_recipe_or_task_is_another_base(cache, builds):
-    bases = [ensure_base(c) for c in (config(), config({**TINY, "seed": 1}), config(terms=[2]))]
+    bases = [ensure_base(c) for c in (config(), config({**TINY, "seed": 1}), config(terms=[3, 4]))]
     assert len({base.folder for base in bases}) == len(builds) == 3
 
 
@@ -137,17 +137,22 @@ def test_a_damaged_base_is_rebuilt_as_it_was(cache, builds, damage):
     assert again.folder == first.folder and again.digest == first.digest
     after = contents(again.folder)
     assert before.keys() == after.keys() and all(
-        before[name] == after[name] for name in before if name != "manifest.json"  # it holds the seconds
+        before[name] == after[name]
+        for name in before
+        if name != "manifest.json"  # it holds the seconds
     )
 
 
-def test_an_interrupted_build_leaves_no_base(cache, monkeypatch, builds):
+def test_after_an_interrupted_build_it_is_built_anew(cache, monkeypatch, builds):
     with monkeypatch.context() as patch:
         patch.setattr(base_module, "_facts", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
             ensure_base(config())
-    assert not [path for path in (cache / "bases").iterdir() if path.is_dir()]
-    assert ensure_base(config()).folder.is_dir()
+    found = ensure_base(config())
+    assert len(builds) == 2 and found.digest == folder_digest(found.folder)
+    assert [path for path in (cache / "bases").iterdir() if path.is_dir()] == [
+        found.folder
+    ]  # nothing half-built is left
 
 
 def test_unknown_field_of_a_recipe(cache):
@@ -215,6 +220,8 @@ def test_a_folder_that_is_not_there(tmp_path):
 
 def test_a_hub_model_without_network(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    offline = dataclasses.replace(trial_config("unused"), base={"kind": "hub", "id": "nobody/nothing", "revision": None})
+    offline = dataclasses.replace(
+        trial_config("unused"), base={"kind": "hub", "id": "nobody/nothing", "revision": None}
+    )
     with pytest.raises(InputError, match="nobody/nothing cannot be fetched.*--model PATH"):
         ensure_base(offline)

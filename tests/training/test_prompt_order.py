@@ -47,7 +47,13 @@ def test_a_batch_larger_than_the_prompts():
     assert sorted(batch_rows(5, 0, 3, 6).tolist()) == [0, 0, 1, 1, 2, 2]
 
 
-@given(prompts=sizes, per_batch=st.integers(1, 6), group=st.integers(1, 4), count=st.integers(0, 5), repeats=st.integers(1, 3))
+@given(
+    prompts=sizes,
+    per_batch=st.integers(1, 6),
+    group=st.integers(1, 4),
+    count=st.integers(0, 5),
+    repeats=st.integers(1, 3),
+)
 def test_the_sampler_yields_groups_in_a_row_and_each_batch_repeated(prompts, per_batch, group, count, repeats):
     order = PromptOrder(3, prompts, per_batch, group, count, repeats)
     assert len(order) == len(list(order)) == count * repeats * per_batch * group

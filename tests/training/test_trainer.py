@@ -12,7 +12,8 @@ from repro.experiments import registry
 from repro.experiments.resolve import resolve
 from repro.methods.base import Needs
 from repro.methods.catalogue import create
-from repro.training import arguments, trainer as trainer_module
+from repro.training import arguments
+from repro.training import trainer as trainer_module
 from repro.training.critic import Critic
 from repro.training.health import COLUMNS, Health
 

@@ -13,7 +13,8 @@ from repro.store.config import EvaluationSet
 from repro.store.record import check_record, strip_measured
 from repro.store.records import load_records
 from repro.store.workspace import Workspace
-from repro.training import checkpoints, trainer as trainer_module
+from repro.training import checkpoints
+from repro.training import trainer as trainer_module
 from repro.training.trial import run_trial
 
 from .helpers import trial_config
@@ -36,7 +37,9 @@ def test_two_runs_of_one_trial_agree_to_the_bit(base, tmp_path, coin_rewards, na
     assert first["status"] == "done"
     assert as_bytes(first) == as_bytes(second)
     assert as_bytes(stored(tmp_path / "a")[0]) == as_bytes(first)
-    assert len(first["health"]) == 4 and first["health"][3]["kl"] != 0  # it has trained, so there was something to agree on
+    assert (
+        len(first["health"]) == 4 and first["health"][3]["kl"] != 0
+    )  # it has trained: there was something to agree on
 
 
 def test_another_seed_is_another_trial(base, tmp_path, coin_rewards):
@@ -59,7 +62,9 @@ def test_the_record_is_complete(base, tmp_path, coin_rewards):
     assert [row["step"] for row in record["health"]] == [1, 2, 3]
     assert {len(row) for row in record["outcomes"]["chain"]["samples"]} == {2}
     assert len(record["outcomes"]["chain"]["greedy"]) == 16
-    assert {"chain/accuracy", "chain/greedy", "chain/pass@1", "chain/pass@2", "chain/truncated"} <= set(record["metrics"])
+    assert {"chain/accuracy", "chain/greedy", "chain/pass@1", "chain/pass@2", "chain/truncated"} <= set(
+        record["metrics"]
+    )
     assert set(record["hashes"]["prompts"]) == {"rl", "dev", "chain"}
     cost = record["cost"]
     assert (cost["completions"], cost["prompts"], cost["updates"], cost["resumed"]) == (24, 24, 3, 0)
@@ -94,7 +99,7 @@ def test_a_finished_trial_is_not_run_again(base, tmp_path, monkeypatch):
     first = run_trial(config, tmp_path)
     monkeypatch.setattr(trainer_module, "roll_out", lambda *args: pytest.fail("trained again"))
     events = []
-    again = run_trial(dataclasses.replace(config, arm="renamed"), tmp_path, emit=events.append)  # the arm is not in the key
+    again = run_trial(dataclasses.replace(config, arm="renamed"), tmp_path, emit=events.append)  # no arm in the key
     assert as_bytes(again) == as_bytes(first)
     assert [event["event"] for event in events] == ["cached"]
 
@@ -129,7 +134,8 @@ def test_a_nan_loss_is_recorded_with_its_step(base, tmp_path, coin_rewards, monk
     whole = run_trial(config, tmp_path / "whole")
     with monkeypatch.context() as patch:
         nan_in_step(patch, 3)
-        with pytest.raises(TrialError, match=r"^unit/tbrm/seed0: the loss is nan in step 3; lower the learning rate$") as caught:
+        message = r"^unit/tbrm/seed0: the loss is nan in step 3; lower the learning rate$"
+        with pytest.raises(TrialError, match=message) as caught:
             run_trial(config, tmp_path)
     assert caught.value.step == 3
     (record,) = stored(tmp_path)

@@ -77,7 +77,11 @@ SOURCES = [
     (GRPOTrainer._generate_single_turn, "prompts=prompt_ids", "vLLM receives our token ids"),
     (Trainer.training_step, "inputs = self._prepare_inputs(inputs)", "the roll-out happens inside a training step"),
     (Trainer.create_optimizer, '"weight_decay": 0.0', "two parameter groups; the critic's is the third"),
-    (Trainer._clip_grad_norm, "clip_grad_norm_(model.parameters(), self.args.max_grad_norm)", "the policy alone is clipped"),
+    (
+        Trainer._clip_grad_norm,
+        "clip_grad_norm_(model.parameters(), self.args.max_grad_norm)",
+        "the policy alone is clipped",
+    ),
 ]
 
 
@@ -106,7 +110,9 @@ def test_signatures(owner, name):
 @pytest.mark.parametrize("function,piece,meaning", SOURCES, ids=[meaning for *_, meaning in SOURCES])
 def test_sources(function, piece, meaning):
     source = inspect.getsource(inspect.unwrap(function))
-    assert squeezed(piece) in squeezed(source), f"{function.__qualname__} no longer says {piece!r} ({meaning}): {ADVICE}"
+    assert squeezed(piece) in squeezed(source), (
+        f"{function.__qualname__} no longer says {piece!r} ({meaning}): {ADVICE}"
+    )
 
 
 def test_signatures_of_functions():
@@ -126,9 +132,9 @@ def test_order_of_the_callbacks_around_an_update():
     """Health and optimizer phase rely on: clip, pre-optimizer, step, on-optimizer-step, zero, global step, step-end."""
     loop = squeezed(inspect.getsource(Trainer))
     steps = [
-        "grad_norm=self._clip_grad_norm(model)", "self.callback_handler.on_pre_optimizer_step(", "self.optimizer.step()",
-        "self.callback_handler.on_optimizer_step(", "model.zero_grad()", "self.state.global_step+=1",
-        "self.callback_handler.on_step_end(",
+        "grad_norm=self._clip_grad_norm(model)", "self.callback_handler.on_pre_optimizer_step(",
+        "self.optimizer.step()", "self.callback_handler.on_optimizer_step(", "model.zero_grad()",
+        "self.state.global_step+=1", "self.callback_handler.on_step_end(",
     ]  # fmt: skip
     start = loop.index("grad_norm=self._clip_grad_norm(model)")
     found = [loop.find(step, start) for step in steps]

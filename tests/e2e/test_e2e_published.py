@@ -1,0 +1,72 @@
+"""What ships: tables and figures regenerate from the committed records to the byte, and settings are the tuned ones."""
+
+import re
+import warnings
+from pathlib import Path
+
+import matplotlib
+import pytest
+from matplotlib import ft2font
+
+from repro.cli.publish import regenerate
+from repro.experiments import registry
+from repro.experiments.table1 import EXPERIMENT, MICRO
+from repro.store.published import bundle_path, read_bundle
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+FREETYPE = "2.14.3"  # what the wheel of the pinned matplotlib bundles; another one draws letters by other pixels
+
+
+def needs(*names: str) -> None:
+    missing = [name for name in names if not bundle_path(REPOSITORY / "results", name).is_file()]
+    if missing:
+        pytest.skip(f"NOT TESTED: the repository ships no records of {', '.join(missing)} yet (results/*.jsonl.gz)")
+
+
+def pinned(package: str) -> str:
+    return re.search(rf"^{package}==(\S+)", (REPOSITORY / "constraints/cpu.txt").read_text(), re.MULTILINE)[1]
+
+
+def test_published_tables_and_figures_regenerate_to_the_byte(tmp_path):
+    if not list((REPOSITORY / "results").glob("*.jsonl.gz")):
+        pytest.skip("NOT TESTED: the repository ships no records yet (results/*.jsonl.gz)")
+    here = (matplotlib.__version__, ft2font.__freetype_version__)
+    drawn_alike = here == (pinned("matplotlib"), FREETYPE)
+    if not drawn_alike:
+        warnings.warn(
+            f"png and svg not compared: matplotlib {here[0]}, freetype {here[1]} are not pinned", stacklevel=1
+        )
+    regenerate(REPOSITORY, tmp_path)
+    different = []
+    for folder in ("paper_tables", "figures"):
+        made = {path.name: path for path in (tmp_path / folder).iterdir()}
+        committed = {path.name: path for path in (REPOSITORY / folder).iterdir() if not path.name.startswith(".")}
+        assert set(made) == set(committed), f"{folder}: files without records, or records without files"
+        for name, path in made.items():
+            text = path.suffix in (".md", ".csv", ".tex")
+            if (text or drawn_alike) and path.read_bytes() != committed[name].read_bytes():
+                different.append(f"{folder}/{name}")
+    assert not different, f"`repro publish --only-regenerate` would change {different}"
+
+
+def test_every_published_record_is_one_of_the_experiment_as_registered():
+    needs("table1")
+    from repro.cli.pipeline import stored_configs, timing_record
+    from repro.experiments.plan import current
+
+    bundle = read_bundle(bundle_path(REPOSITORY / "results", "table1"))
+    trials = current(stored_configs(registry.get("table1"), "micro", bundle), bundle)
+    timing = timing_record(bundle, trials)
+    stale = [record["id"] for record in bundle if record not in trials and record is not timing]
+    assert not stale, f"published under an older definition: {stale}"
+    assert timing is not None, "the time claims need a timing record of today's definition"
+
+
+def test_the_micro_scale_uses_what_the_shipped_tuning_records_choose():
+    needs("table1-tuning")
+    best = registry.chosen(read_bundle(bundle_path(REPOSITORY / "results", "table1-tuning")))
+    assert set(best) == set(EXPERIMENT.tuning), "an arm's grid is not complete"
+    for arm, grid in EXPERIMENT.tuning.items():
+        special = MICRO.arms[arm]
+        used = {**MICRO.train, **special["train"]}["learning_rate"], special["method"].get(grid.parameter)
+        assert used == (best[arm]["learning_rate"], best[arm][grid.parameter]), f"{arm}: tuning chose {best[arm]}"
