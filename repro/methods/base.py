@@ -5,7 +5,7 @@ A method is pure: tensors in, tensors out. The trainer generates, scores, splits
 1. `needs()` once, before anything is loaded: what is not needed is neither loaded nor computed;
 2. `credit(batch)` once per generation batch, on ALL its rows (prompt-major: the `group_size` rows of one prompt are
    contiguous), without gradient;
-3. `loss(micro)` on slices of whole units, with gradient. The result is a weighted SUM: `weights` already holds every
+3. `loss(micro)`, and before it `critic_loss(micro)` if there is a critic, on slices of whole units, with gradient. The result is a weighted SUM: `weights` already holds every
    normaliser, so that the gradients of any partition of the rows add up to the gradient of the whole batch.
 
 When one generation batch feeds M > 1 minibatch updates, the trainer multiplies the weights by M, so each update has the
@@ -75,9 +75,10 @@ class Credit:
 
 @dataclass
 class MicroBatch:
-    """Rows of one micro-batch, as `loss` sees them. `logps`, `values`, `state_values`, `entropy` carry gradient."""
+    """Rows of one micro-batch, as the losses see them. `logps`, `state_values` and `entropy` carry gradient in `loss`, `values` in
+    `critic_loss`; what a loss does not use is None."""
 
-    logps: Tensor  # (b, T)
+    logps: Tensor | None  # (b, T)
     mask: Tensor  # (b, T) bool
     weights: Tensor  # (b, T)
     advantages: Tensor  # (b, T): row advantages are expanded
@@ -113,3 +114,10 @@ class Method(ABC):
 
     @abstractmethod
     def loss(self, micro: MicroBatch) -> tuple[Tensor, Metrics]: ...
+
+    def critic_loss(self, micro: MicroBatch) -> tuple[Tensor, Metrics]:
+        """Loss of the critic from `values`, `old_values`, `returns` and `weights` alone; only with `needs().critic`.
+
+        It is a loss of its own, so that the critic's graph is freed before the policy's is built.
+        """
+        raise TypeError(f"{type(self).__name__} trains no critic")

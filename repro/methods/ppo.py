@@ -113,16 +113,16 @@ class Ppo(Method):
         c = self.config
         logps, old_logps = masked(micro.logps, micro.mask), masked(micro.old_logps, micro.mask)
         objective, clipped = clipped_surrogate(logps - old_logps, micro.advantages, c.epsilon, c.epsilon)
-        error = value_error(
-            masked(micro.values, micro.mask), masked(micro.old_values, micro.mask), micro.returns, c.value_clip
-        )
-        token_loss = c.value_coefficient * error - objective
-        metrics = {
-            "clip_fraction": token_metric(clipped.to(logps.dtype), micro.mask),
-            "value_loss": token_metric(error, micro.mask),
-        }
+        token_loss = -objective
+        metrics = {"clip_fraction": token_metric(clipped.to(logps.dtype), micro.mask)}
         if c.entropy_coefficient > 0:
             token_loss = token_loss - c.entropy_coefficient * masked(micro.entropy, micro.mask)
         if micro.ref_logps is not None:
             metrics["kl"] = token_metric(k3(logps, masked(micro.ref_logps, micro.mask)), micro.mask)
         return (micro.weights * token_loss).sum(), metrics
+
+    def critic_loss(self, micro: MicroBatch) -> tuple[Tensor, Metrics]:
+        c = self.config
+        values, old_values = masked(micro.values, micro.mask), masked(micro.old_values, micro.mask)
+        error = value_error(values, old_values, micro.returns, c.value_clip)
+        return (micro.weights * c.value_coefficient * error).sum(), {"value_loss": token_metric(error, micro.mask)}

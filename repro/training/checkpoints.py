@@ -6,14 +6,21 @@ A checkpoint holds weights, optimizer, scheduler and random state (transformers)
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+
+from safetensors import SafetensorError
+
+from repro.errors import InputError
 
 MANIFEST = "repro-manifest.json"
 STATE = "repro-state.json"
+_FULL = 16 << 20  # bytes; less is left when a write has failed for lack of room
 
 
 def _digest(path: Path) -> str:
@@ -26,6 +33,26 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@contextlib.contextmanager
+def writing(root: Path) -> Iterator[None]:
+    """Context for writing a checkpoint under `root`: a write that fails is an InputError and leaves no partial one.
+
+    torch and safetensors report a full disk as errors of their own. The message names no trial: side by side all trials
+    meet the same full disk, and it is said once.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        full = shutil.disk_usage(root).free < _FULL
+        reason = "the disk is full" if full else " ".join(str(error).split())[:200]
+        for _, path in _numbered(root):
+            if not (path / MANIFEST).exists():
+                shutil.rmtree(path, ignore_errors=True)
+        raise InputError(
+            f"cannot write checkpoints in {root.parent}: {reason}: free some space or name another folder with --root"
+        ) from error
 
 
 def seal(folder: Path, state: dict) -> None:

@@ -16,7 +16,7 @@ from repro.training.critic import Critic
 from repro.training.forward import Scores, backbone, causal_lm, project_state_values
 
 # Part of the cache's identity: raise it when the prediction itself changes.
-SEMANTICS = 1
+SEMANTICS = 2
 
 
 def predicted_peak(setup, cache: Path) -> dict:
@@ -78,18 +78,31 @@ def _build(setup, prompt: int) -> StepParts:
     flat = torch.zeros((rows, keep))
     mask = torch.ones((rows, keep), dtype=torch.bool)
 
-    def step() -> None:
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=train.precision == "bf16"):
-            scores = _score(policy, ids, attention, keep, needs.state_values)
-            values = critic(ids, attention, keep) if critic is not None else None
-        loss, _ = method.loss(
-            MicroBatch(
-                logps=scores.logps, mask=mask, weights=flat, advantages=flat, rewards=flat[:, 0], old_logps=flat,
-                ref_logps=flat if needs.reference else None, old_values=flat, values=values, returns=flat,
-                state_values=scores.state_values, entropy=scores.entropy,
-            )
+    def micro(**live) -> MicroBatch:
+        return MicroBatch(
+            mask=mask, weights=flat, advantages=flat, rewards=flat[:, 0], old_logps=flat, old_values=flat, returns=flat,
+            ref_logps=flat if needs.reference else None, **live,
         )  # fmt: skip
-        loss.backward()
+
+    def autocast():
+        return torch.autocast("cpu", dtype=torch.bfloat16, enabled=train.precision == "bf16")
+
+    def train_critic() -> None:
+        with autocast():
+            values = critic(ids, attention, keep)
+        method.critic_loss(micro(logps=None, values=values))[0].backward()
+
+    def train_policy() -> None:
+        with autocast():
+            scores = _score(policy, ids, attention, keep, needs.state_values)
+        live = {"logps": scores.logps, "state_values": scores.state_values, "entropy": scores.entropy}
+        method.loss(micro(**live))[0].backward()
+
+    def step() -> None:
+        # Functions of their own, so that nothing of the critic's graph is alive when the policy's is built.
+        if critic is not None:
+            train_critic()
+        train_policy()
         torch.nn.utils.clip_grad_norm_(trainable, 1.0)
         optimizer.step()
         optimizer.zero_grad()

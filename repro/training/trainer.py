@@ -181,6 +181,10 @@ class SuiteTrainer(GRPOTrainer):
         attention = torch.cat([inputs["prompt_mask"], inputs["mask"].long()], dim=1)
         keep = inputs["completion_ids"].shape[1]
         self._update_cost.tokens += int(inputs["mask"].sum())
+        fields = ("mask", "weights", "advantages", "rewards", "old_logps", "ref_logps", "old_values", "returns")
+        given = {name: inputs.get(name) for name in fields}
+        if self.critic is not None:
+            self._train_critic(ids, attention, keep, given)
         scores = score(
             model,
             ids,
@@ -191,25 +195,29 @@ class SuiteTrainer(GRPOTrainer):
             entropy=True,
             autocast=self.accelerator.autocast,
         )
-        values = None
-        if self.critic is not None:
-            with self.accelerator.autocast():
-                values = self.critic(ids, attention, keep)
-        fields = ("mask", "weights", "advantages", "rewards", "old_logps", "ref_logps", "old_values", "returns")
         micro = MicroBatch(
-            logps=scores.logps,
-            values=values,
-            state_values=scores.state_values,
-            entropy=scores.entropy,
-            **{name: inputs.get(name) for name in fields},
-        )
+            logps=scores.logps, state_values=scores.state_values, entropy=scores.entropy, **given
+        )  # fmt: skip
         loss, metrics = self.method.loss(micro)
-        step = self.state.global_step // self.updates_per_batch + 1
-        if not math.isfinite(float(loss.detach())):
-            raise TrialError(f"the loss is {float(loss.detach())} in step {step}; lower the learning rate", step=step)
+        self._require_finite(loss)
         self.health.add(metrics, micro, loss)
         # TRL declares its losses scaled for accumulation, so nobody divides this sum by the number of micro-steps.
         return loss
+
+    def _train_critic(self, ids: Tensor, attention: Tensor, keep: int, given: dict) -> None:
+        # Backward at once: the critic's activations are gone before the policy's exist, as with separate updates.
+        with self.accelerator.autocast():
+            values = self.critic(ids, attention, keep)
+        micro = MicroBatch(logps=None, values=values, **given)
+        loss, metrics = self.method.critic_loss(micro)
+        self._require_finite(loss)
+        loss.backward()
+        self.health.add(metrics, micro, loss.detach())
+
+    def _require_finite(self, loss: Tensor) -> None:
+        value, step = float(loss.detach()), self.state.global_step // self.updates_per_batch + 1
+        if not math.isfinite(value):
+            raise TrialError(f"the loss is {value} in step {step}; lower the learning rate", step=step)
 
     def create_optimizer(self, model=None):
         optimizer = super().create_optimizer(model)

@@ -119,7 +119,7 @@ class _Run:
         self.emit({"event": "step", "step": step, "total": train.steps, "reward": reward, "accuracy": accuracy})
         # The last step is always kept, so that a kill during the evaluation costs no training.
         if train.checkpoint_every and (step % train.checkpoint_every == 0 or step == train.steps):
-            with self.setup.timer.phase("checkpoint"):
+            with self.setup.timer.phase("checkpoint"), checkpoints.writing(self.folder):
                 self._checkpoint(trainer)
 
     def _checkpoint(self, trainer) -> None:

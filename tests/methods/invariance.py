@@ -128,12 +128,21 @@ def micro_batch(setup: Setup, rows: Tensor) -> MicroBatch:
     )
 
 
+def total_loss(method: Method, micro: MicroBatch) -> tuple[Tensor, Metrics]:
+    """The method's loss plus its critic's, as the trainer steps on both."""
+    loss, metrics = method.loss(micro)
+    if method.needs().critic:
+        critic_loss, critic_metrics = method.critic_loss(micro)
+        return loss + critic_loss, metrics | critic_metrics
+    return loss, metrics
+
+
 def gradient(setup: Setup, partition: list[Tensor]) -> tuple[Tensor, dict[str, float]]:
     """Flat gradient of the losses summed over `partition` (row indices of each micro-batch), and the merged metrics."""
     setup.policy.zero_grad()
     totals: dict[str, list[float]] = {}
     for rows in partition:
-        loss, metrics = setup.method.loss(micro_batch(setup, rows))
+        loss, metrics = total_loss(setup.method, micro_batch(setup, rows))
         loss.backward()
         add_metrics(totals, metrics)
     flat = [torch.zeros_like(p) if p.grad is None else p.grad for p in setup.policy.parameters()]

@@ -7,7 +7,7 @@ import torch
 
 from repro.methods import catalogue
 
-from .invariance import METHOD_OPTIONS, make_setup, micro_batch, option_id
+from .invariance import METHOD_OPTIONS, make_setup, micro_batch, option_id, total_loss
 
 LIVE = ("logps", "values", "state_values", "entropy")
 
@@ -28,7 +28,7 @@ def test_gradcheck_of_the_loss(options, seed):
     def loss(*tensors):
         for name, tensor in zip(names, tensors, strict=True):
             setattr(micro, name, tensor)
-        return setup.method.loss(micro)[0]
+        return total_loss(setup.method, micro)[0]
 
     assert torch.autograd.gradcheck(loss, inputs, eps=1e-6, atol=1e-6, rtol=1e-4)
     gradients = torch.autograd.grad(loss(*inputs), inputs, allow_unused=True)

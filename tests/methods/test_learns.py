@@ -12,7 +12,7 @@ import torch
 from repro.methods import catalogue
 from repro.methods.base import GenerationBatch
 
-from .invariance import Setup, micro_batch
+from .invariance import Setup, micro_batch, total_loss
 
 VOCABULARY, LENGTH, ROWS = 4, 3, 64
 TARGET = torch.tensor([2, 1, 3])
@@ -85,7 +85,7 @@ def train(options: dict, steps: int, learning_rate: float, seed: int = 0, reward
         for _ in range(needs.epochs):
             for rows in torch.randperm(ROWS, generator=generator).chunk(needs.minibatches):
                 optimizer.zero_grad()
-                loss, metrics = method.loss(micro_batch(setup, rows))
+                loss, metrics = total_loss(method, micro_batch(setup, rows))
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
                 optimizer.step()
