@@ -68,10 +68,15 @@ def compile_report(
     )
 
 
+# A tuning grid has dozens of arms: as bars they can be told apart, as lines they cannot.
+MOST_LINES = 12
+
+
 def report(
     experiment: Experiment, records: Sequence[Record], timing: Record | None, out_root: Path, suffix: str = ""
 ) -> Report:
-    """Write `paper_tables/<id><suffix>.{md,csv,tex}` and `figures/<id><suffix>_*.{png,svg,csv}` under `out_root`.
+    """Write `paper_tables/<id><suffix>.{md,csv,tex}` and `figures/<id><suffix>_*.{png,svg,csv}` under `out_root`. Only
+    accuracy bars are drawn for more than MOST_LINES arms.
 
     `records`: trial records of one experiment at one scale (others are ignored); `timing`: its timing record, if there
     is one. Raises `InputError` for records that do not belong together or a folder that cannot be written.
@@ -89,9 +94,11 @@ def report(
         write_text(tables / f"{compiled.name}.csv", csv_rows(compiled)),
         write_text(tables / f"{compiled.name}.tex", latex(compiled)),
     ]
-    if any(row.seeds for row in compiled.rows):
-        stem = figures / compiled.name
+    finished = sum(1 for row in compiled.rows if row.seeds)
+    stem = figures / compiled.name
+    if finished:
         files += accuracy_bars(experiment, records, stem.with_name(f"{stem.name}_accuracy"))
+    if 0 < finished <= MOST_LINES:
         files += learning_curves(experiment, records, stem.with_name(f"{stem.name}_curves"))
         files += cost_bars(experiment, records, timing, stem.with_name(f"{stem.name}_cost"))
         files += health_panel(experiment, records, stem.with_name(f"{stem.name}_health"))

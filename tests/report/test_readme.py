@@ -1,0 +1,23 @@
+"""The README's results are those of the published table, word for word."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip().strip("|").split("|")]
+
+
+def test_readme_shows_the_published_numbers():
+    shown = (ROOT / "README.md").read_text().split("<!-- results -->")[1].split("<!-- /results -->")[0]
+    published = [cells(line) for line in (ROOT / "paper_tables" / "table1.md").read_text().splitlines() if "|" in line]
+    rows = [cells(line) for line in shown.splitlines() if line.startswith("|") and "---" not in line]
+    arms = [row for row in rows if len(row) == 5][1:]
+    claims = [row for row in rows if len(row) == 3][1:]
+    assert len(arms) >= 5 and len(claims) >= 8
+    for arm in arms:
+        assert any(row[0] == arm[0] and set(arm) <= set(row) for row in published), arm
+    for claim, effect, verdict in claims:
+        key, sentence = claim.split(": ", 1)
+        assert any(row[:2] == [key, sentence] and {effect, verdict} <= set(row) for row in published), key
