@@ -7,6 +7,7 @@ Not covered: top-k, top-p, penalties (they would bias the importance ratio), bea
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -72,8 +73,23 @@ def generate(
         use_cache=True,
         disable_compile=True,
     )
-    output = model.generate(input_ids=ids, attention_mask=mask, generation_config=config, logits_processor=processors)
+    with _without_own_settings(model):
+        output = model.generate(
+            input_ids=ids, attention_mask=mask, generation_config=config, logits_processor=processors
+        )  # fmt: skip
     return [_cut(row, set(end_ids)) for row in output[:, ids.shape[1] :].tolist()]
+
+
+@contextlib.contextmanager
+def _without_own_settings(model):
+    """Hide the model's generation config: `generate` takes from it whatever ours leaves open, penalties included."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    own = inner.generation_config
+    inner.generation_config = GenerationConfig()
+    try:
+        yield
+    finally:
+        inner.generation_config = own
 
 
 def _cut(ids: list[int], end_ids: set[int]) -> list[int]:

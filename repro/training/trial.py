@@ -94,6 +94,8 @@ class _Run:
     def _train(self):
         train = self.config.train
         self.folder.mkdir(parents=True, exist_ok=True)
+        # Beside the checkpoints, which are removed at the end; wandb and trackio have folders of their own.
+        os.environ["TENSORBOARD_LOGGING_DIR"] = str(self.folder.parents[1] / "trackers" / self.config.id)
         start = checkpoints.latest(self.folder)
         trainer = self.setup.trainer(self.tokenizer, self.folder, self._on_batch)
         if start is not None:

@@ -42,7 +42,8 @@ def config(arm="tbrm-n4", seed=0, scale="micro"):
 def test_plan_of_a_new_workspace(cli_json, tmp_path):
     found = cli_json("plan", "table1")
     assert set(found) == {"trials", "cached", "to_run", "jobs", "estimated_seconds", "problems", "cost"}
-    assert found["cost"] is None and found["estimated_seconds"] is None
+    assert found["cost"] is None, "filled by a later version"
+    assert found["estimated_seconds"] is None or found["estimated_seconds"] > 0, "from published records, if any"
     assert {"id", "arm", "seed", "status", "key", "estimated_seconds"} == set(found["trials"][0])
     assert found["to_run"] == len(found["trials"]) == 25 and found["cached"] == 0
     assert not (tmp_path / "runs").exists(), "a plan leaves no trace"

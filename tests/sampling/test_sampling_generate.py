@@ -104,7 +104,6 @@ def test_index_seed_and_stream_change_the_completions(model):
     assert run(model, draws=[Draw(0, "dev", 0, n, 0) for n in range(len(PROMPTS))]) != base
 
 
-@pytest.mark.xfail(strict=True, reason="known: generate() inherits penalties from the model's own generation config")
 @pytest.mark.parametrize("setting", [{"repetition_penalty": 8.0}, {"suppress_tokens": [2, 3]}, {"min_new_tokens": 12}])
 def test_the_models_own_generation_settings_do_not_bias_sampling(model, monkeypatch, setting):
     plain = many(model)

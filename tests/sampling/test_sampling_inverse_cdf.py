@@ -50,12 +50,21 @@ def test_both_ends_of_the_unit_interval():
     assert choose([0.0, LARGEST], LOGITS).tolist() == [0, 4]
 
 
-def test_the_tail_of_a_large_vocabulary_is_reached():
-    """A float32 cumulative sum of 152k equal probabilities is off by whole tokens."""
+def test_every_token_of_a_large_vocabulary_is_reached():
     size = 151_936
     wanted = torch.tensor([0, 1, size // 3, size - 2, size - 1])
     chosen = choose((wanted.double().numpy() + 0.5) / size, torch.zeros(size))
     assert chosen.tolist() == wanted.tolist()
+
+
+def test_the_tail_of_a_sharp_distribution_is_reached():
+    """After one token of nearly all the probability, a float32 cumulative sum is 1 and stays there."""
+    logits = torch.zeros(1001)
+    logits[0] = 25.0
+    p = torch.softmax(logits.double(), 0)
+    assert 1e-11 < p[1] < 2e-11
+    wanted = [1, 500, 999]
+    assert choose([float(p[:token].sum() + p[token] / 2) for token in wanted], logits).tolist() == wanted
 
 
 def test_each_position_reads_its_own_column():

@@ -206,7 +206,6 @@ def test_checkpoints_and_their_number_change_no_result(base, tmp_path, coin_rewa
     assert as_bytes(often) == as_bytes(never)
 
 
-@pytest.mark.xfail(strict=True, reason="known: the trial's folder is removed at the end, tracker files included")
 def test_tracker_files_outlive_the_trial(base, tmp_path):
     pytest.importorskip("tensorboard")
     run_trial(trial_config(base, "grpo", steps=1, trackers=("tensorboard",)), tmp_path)
