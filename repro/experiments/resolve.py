@@ -31,7 +31,7 @@ OPERATIONAL = ("train.trackers", "train.keep_checkpoints", "train.checkpoint_eve
 # What an untrained arm still depends on: how it is evaluated.
 _EVALUATION_ONLY = ("max_prompt", "max_completion", "temperature", "precision", "backend", "vllm_memory", "processes")
 # A real question or solution does not fit the lengths of a micro task.
-_REAL_TASK_LENGTHS = {"smoke": (512, 32), "micro": (512, 256)}
+_REAL_TASK_LENGTHS = {"smoke": (1024, 32), "micro": (1024, 256)}
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w.-]+)?")
 
 

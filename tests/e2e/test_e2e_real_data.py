@@ -22,10 +22,9 @@ def test_real_task_trains_and_evaluates(data_dir, tmp_path, task, rows):
         pytest.skip(f"NOT TESTED on {task}: no folder {data_dir / task}")
     model = tiny_qwen2(tmp_path / "model")
     run(
-        ["run", "table1", "--task", task, "--model", model, "--data-dir", data_dir, "--scale", "smoke",
-         "--set", "*.max_prompt=1024", "--root", "runs"],
+        ["run", "table1", "--task", task, "--model", model, "--data-dir", data_dir, "--scale", "smoke", "--root", "runs"],
         tmp_path,
-    )  # fmt: skip
+    )
     (name,) = (path.name for path in (tmp_path / "runs/results").iterdir())
     assert name.startswith("table1@smoke-"), "a run with another task is a variant with tables of its own"
     records, problems = load_records(Workspace(tmp_path / "runs"))
