@@ -29,8 +29,8 @@ SHA256 = {
 
 
 @pytest.mark.parametrize("name", COUNTS)
-def test_public_files_in_full(name, real_data):
-    task = load(name, {}, real_data)
+def test_public_files_in_full(name, data_dir):
+    task = load(name, {}, data_dir)
     prompts = [prompt for split in task.splits for prompt in task.prompts(split)]
     assert {split: len(task.prompts(split)) for split in task.splits} == COUNTS[name]
     assert len({p.id for p in prompts}) == len(prompts) and all(0 <= p.id < 2**48 for p in prompts)
@@ -43,51 +43,51 @@ def test_public_files_in_full(name, real_data):
         assert set(golden) == {Outcome.CORRECT}
 
 
-def test_gold_is_graded_correct_from_its_own_solution(real_data):
-    gsm8k = load("gsm8k", {}, real_data)
+def test_gold_is_graded_correct_from_its_own_solution(data_dir):
+    gsm8k = load("gsm8k", {}, data_dir)
     prompts = gsm8k.prompts("test")
     assert set(gsm8k.check([p.solution for p in prompts], prompts)) == {Outcome.CORRECT}
-    math500 = load("math500", {}, real_data)
+    math500 = load("math500", {}, data_dir)
     prompts = math500.prompts("test", 60)
     assert math500.check([p.solution for p in prompts], prompts).count(Outcome.CORRECT) == 60
 
 
-def test_math500_answer_is_the_last_box_of_the_solution(real_data, tmp_path):
+def test_math500_answer_is_the_last_box_of_the_solution(data_dir, tmp_path):
     """The answer field and the reader of boxes (MATH's train set has no answer field) agree on all rows."""
-    rows = [json.loads(line) for line in (real_data / "math500" / "math500.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (data_dir / "math500" / "math500.jsonl").read_text().splitlines()]
     (tmp_path / "math500").mkdir()
     stripped = [{k: v for k, v in row.items() if k != "answer"} for row in rows]
     (tmp_path / "math500" / "test.jsonl").write_text("\n".join(map(json.dumps, stripped)))
-    expected = {p.source_id: p.answer for p in load("math500", {}, real_data).prompts("test")}
+    expected = {p.source_id: p.answer for p in load("math500", {}, data_dir).prompts("test")}
     found = {p.source_id: p.answer for p in load("math500", {}, tmp_path).prompts("test")}
     assert len(expected) == 500 and found == expected
-    assert {p.level for p in load("math500", {}, real_data).prompts("test")} == set("12345")
+    assert {p.level for p in load("math500", {}, data_dir).prompts("test")} == set("12345")
 
 
-def test_known_wrong_row_is_kept_and_named(real_data):
-    task = load("svamp", {}, real_data)
+def test_known_wrong_row_is_kept_and_named(data_dir):
+    task = load("svamp", {}, data_dir)
     rows = {p.source_id: p for split in ("rl", "dev") for p in task.prompts(split)}
     assert rows["chal-680"].answer == "1"
     train, test = task.provenance()
     assert "chal-680" in train["errata"] and not test["errata"]
 
 
-def test_dev_slice(real_data):
-    task, other = load("svamp", {"dev": 100}, real_data), load("svamp", {"dev": 100}, real_data)
+def test_dev_slice(data_dir):
+    task, other = load("svamp", {"dev": 100}, data_dir), load("svamp", {"dev": 100}, data_dir)
     assert task.prompts("dev") == other.prompts("dev") and len(task.prompts("dev")) == 100
     questions = {p.question for p in task.prompts("rl")}
     assert len(task.prompts("rl")) == 600 and not questions & {p.question for p in task.prompts("dev")}
-    smaller = {p.question for p in load("svamp", {"dev": 50}, real_data).prompts("dev")}
+    smaller = {p.question for p in load("svamp", {"dev": 50}, data_dir).prompts("dev")}
     assert smaller < {p.question for p in task.prompts("dev")}
-    whole = load("svamp", {"dev": 0}, real_data)
+    whole = load("svamp", {"dev": 0}, data_dir)
     assert len(whole.prompts("rl")) == 700 and whole.prompts("dev") == []
     assert task.prompts("test", 5) == task.prompts("test")[:5]
     with pytest.raises(InputError, match="dev=700 leaves nothing"):
-        load("svamp", {"dev": 700}, real_data).prompts("rl")
+        load("svamp", {"dev": 700}, data_dir).prompts("rl")
 
 
-def test_data_folder_from_the_environment(real_data, monkeypatch, tmp_path):
-    monkeypatch.setenv("REPRO_DATA_DIR", str(real_data))
+def test_data_folder_from_the_environment(data_dir, monkeypatch, tmp_path):
+    monkeypatch.setenv("REPRO_DATA_DIR", str(data_dir))
     assert len(load("aime24").prompts("test")) == 30
     with pytest.raises(InputError, match=r"no data file in .*aime24"):
         load("aime24", {}, tmp_path).prompts("test")
