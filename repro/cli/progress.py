@@ -31,6 +31,8 @@ class Progress:
         self.running: dict[str, str] = {}
         self.resumed_at: dict[str, int] = {}
         self.started = time.monotonic()
+        self.working: float | None = None  # when the first trial started; building a base model comes before it
+        self.base_said = False
 
     def __enter__(self) -> Progress:
         return self
@@ -43,6 +45,14 @@ class Progress:
 
     def event(self, event: dict[str, Any]) -> None:
         name, trial = event["event"], event.get("id", "")
+        if name == "base":  # its steps are not the trial's
+            self.running[trial] = f"base {event['step']}/{event['total']}"
+            if not self.base_said:
+                self.base_said = True
+                self.note("training the base model (once; it is kept for later runs)")
+            return
+        if name == "started" and self.working is None:
+            self.working = time.monotonic()
         if event.get("step") is not None:
             self.resumed_at.setdefault(trial, event["step"] if name == "phase" else 0)
             self.steps[trial] = event["step"]
@@ -82,9 +92,10 @@ class Progress:
             left += whole - reached
             if ended != "cached":
                 done += reached - before
-        if done == 0:
+        # A few steps of one arm say nothing about the others.
+        if done == 0 or (done < (done + left) / 50 and self.plan.estimated_seconds is not None):
             return self.plan.estimated_seconds
-        return (time.monotonic() - self.started) * left / done
+        return (time.monotonic() - (self.working or self.started)) * left / done
 
 
 class LiveProgress(Progress):

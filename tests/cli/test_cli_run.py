@@ -398,3 +398,24 @@ def test_run_json_reports_statuses(cli, monkeypatch):
     found = json.loads(out)
     assert code == 0 and set(found) == {"root", "statuses", "failures", "reports", "comparison"}
     assert set(found["statuses"].values()) == {"done"} and found["comparison"] == {"table1": ["same"]}
+
+
+def test_building_the_base_counts_as_no_training():
+    import io
+    import time
+
+    from repro.cli.progress import Progress
+    from repro.experiments.plan import plan
+
+    configs = [config("tbrm-n4")]
+    stream = io.StringIO()
+    progress = Progress(configs, plan(configs, []), stream)
+    progress.started = time.monotonic() - 1000
+    for step in (50, 2400):
+        progress.event({"event": "base", "id": configs[0].id, "step": step, "total": 2400, "loss": 1.0})
+    assert stream.getvalue().count("base model") == 1
+    assert progress.time_to_go() is None, "no trial has started"
+    progress.event({"event": "started", "id": configs[0].id})
+    progress.working = time.monotonic() - 10
+    progress.event({"event": "step", "id": configs[0].id, "step": 10, "total": 50})
+    assert progress.time_to_go() == pytest.approx(configs[0].train.steps + 1 - 10, rel=0.1)
