@@ -148,8 +148,8 @@ CLAIMS = (
         contrast="difference",
         better="higher",
         margin=0.0,
-        paper_supports="One training-reward curve at 1.5B that falls quickly, with gibberish outputs; its values are not "
-        "available.",
+        paper_supports="One training-reward curve at 1.5B that falls quickly, with gibberish outputs; its values are "
+        "not available.",
     ),
     Claim(
         id="T9-tbrm",

@@ -5,8 +5,9 @@ A method is pure: tensors in, tensors out. The trainer generates, scores, splits
 1. `needs()` once, before anything is loaded: what is not needed is neither loaded nor computed;
 2. `credit(batch)` once per generation batch, on ALL its rows (prompt-major: the `group_size` rows of one prompt are
    contiguous), without gradient;
-3. `loss(micro)`, and before it `critic_loss(micro)` if there is a critic, on slices of whole units, with gradient. The result is a weighted SUM: `weights` already holds every
-   normaliser, so that the gradients of any partition of the rows add up to the gradient of the whole batch.
+3. `loss(micro)`, and before it `critic_loss(micro)` if there is a critic, on slices of whole units, with gradient. The
+   result is a weighted SUM: `weights` already holds every normaliser, so that the gradients of any partition of the
+   rows add up to the gradient of the whole batch.
 
 When one generation batch feeds M > 1 minibatch updates, the trainer multiplies the weights by M, so each update has the
 expected scale of the whole batch.
@@ -75,8 +76,10 @@ class Credit:
 
 @dataclass
 class MicroBatch:
-    """Rows of one micro-batch, as the losses see them. `logps`, `state_values` and `entropy` carry gradient in `loss`, `values` in
-    `critic_loss`; what a loss does not use is None."""
+    """Rows of one micro-batch, as the losses see them; what a loss does not use is None.
+
+    `logps`, `state_values` and `entropy` carry gradient in `loss`, `values` in `critic_loss`.
+    """
 
     logps: Tensor | None  # (b, T)
     mask: Tensor  # (b, T) bool

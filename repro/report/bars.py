@@ -75,7 +75,9 @@ def cost_bars(experiment: Experiment, records: Sequence[Record], timing: Record 
     summaries = [row for row in summarise(experiment, records, timing, intervals=False) if row.method != "none"]
     panels = [(mode, title, _phase_parts(summaries, timing, mode)) for mode, title in MODES]
     unit, factor = _memory_unit(summaries)
-    memory = {row.arm: {k: v / factor for k, v in row.predicted_components.items() if v} for row in summaries if row.seeds}
+    memory = {
+        row.arm: {k: v / factor for k, v in row.predicted_components.items() if v} for row in summaries if row.seeds
+    }
     panels.append(("predicted_memory", f"Predicted peak memory\n({unit})", memory))
     rows = []
     with style.styled():
