@@ -3,9 +3,7 @@
 import dataclasses
 
 import pytest
-from command import left_behind, run
-
-DRILL = ["run", "drill", "--jobs", "2"]
+from e2e_command import DRILL, left_behind, run
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,11 +1,11 @@
-"""The command `repro` with the experiments of this folder plugged in: `python entry.py run drill …`."""
+"""The command `repro` with the experiments of `plugged_in` added: `python entry.py run drill …`."""
 
 import sys
 from pathlib import Path
 
 import repro.experiments
 
-repro.experiments.__path__.append(str(Path(__file__).with_name("experiments")))
+repro.experiments.__path__.append(str(Path(__file__).with_name("plugged_in")))
 
 if __name__ == "__main__":
     from repro.cli.main import main

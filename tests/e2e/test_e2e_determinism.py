@@ -1,6 +1,6 @@
 """Trials one after another and side by side give the same records, tables and figures, byte for byte."""
 
-from command import assert_same, left_behind, run
+from e2e_command import assert_same, left_behind, run
 
 
 def test_one_job_and_two_jobs_agree(whole, tmp_path):

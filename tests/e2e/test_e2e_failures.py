@@ -8,9 +8,8 @@ import subprocess
 
 import psutil
 import pytest
-from command import Command, assert_same, batches_done, left_behind, run
-from conftest import DRILL
-from models import made_up_data, tiny_qwen2
+from e2e_command import DRILL, Command, assert_same, batches_done, left_behind, run
+from e2e_models import made_up_data, tiny_qwen2
 
 from repro.errors import InputError
 from repro.store.records import load_records
@@ -173,7 +172,7 @@ def test_a_root_that_is_a_file(tmp_path):
 
 
 @needs_mount
-@pytest.mark.parametrize("room", ["64k", "700k"])
+@pytest.mark.parametrize("room", ["700k", pytest.param("64k", marks=pytest.mark.slow)])
 def test_a_full_disk_while_training(whole, tmp_path, room):
     """The first checkpoint does not fit, or some do and then no more. With room, the same command goes on."""
     with mounted(tmp_path / "disk", f"size={room}") as disk:

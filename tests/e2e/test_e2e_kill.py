@@ -7,9 +7,8 @@ import time
 
 import psutil
 import pytest
-from command import Command, assert_same, batches_done, left_behind, run
-from conftest import DRILL
-from experiments import drill
+from e2e_command import DRILL, Command, assert_same, batches_done, left_behind, run
+from plugged_in import drill
 
 from repro.store.records import load_records
 from repro.store.workspace import Workspace

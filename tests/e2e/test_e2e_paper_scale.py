@@ -9,7 +9,7 @@ import dataclasses
 import zlib
 
 import pytest
-from models import made_up_data, tiny_qwen2
+from e2e_models import made_up_data, tiny_qwen2
 
 from repro.experiments import registry
 from repro.experiments.resolve import flatten, parse_changes, resolve, variant_of

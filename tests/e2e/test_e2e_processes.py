@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from command import run
+from e2e_command import run
 
 WORDS = ["run", "table1", "--arms", "tbrm-n4,grpo-n4", "--scale", "smoke", "--jobs", "1", "--set", "*.micro_batch=2"]
 

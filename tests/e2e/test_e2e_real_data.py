@@ -3,8 +3,8 @@
 import csv
 
 import pytest
-from command import run
-from models import tiny_qwen2
+from e2e_command import run
+from e2e_models import tiny_qwen2
 
 from repro.store.records import load_records
 from repro.store.workspace import Workspace
@@ -22,7 +22,7 @@ def test_real_task_trains_and_evaluates(data_dir, tmp_path, task, rows):
         pytest.skip(f"NOT TESTED on {task}: no folder {data_dir / task}")
     model = tiny_qwen2(tmp_path / "model")
     run(
-        ["run", "table1", "--task", task, "--model", model, "--data-dir", data_dir, "--scale", "smoke", "--root", "runs"],
+        ["run", "table1", "--task", task, "--model", model, "--data-dir", data_dir, "--scale=smoke", "--root", "runs"],
         tmp_path,
     )
     (name,) = (path.name for path in (tmp_path / "runs/results").iterdir())

@@ -202,8 +202,9 @@ def test_phases_are_those_of_the_method(base, tmp_path):
         assert tokens > 0 and all(phases[phase]["tokens"] == tokens for phase in extra | {"update", "credit"})
 
 
-def test_the_tensorboard_tracker_is_passed_through(base, tmp_path):
+def test_the_tensorboard_tracker_is_passed_through(base, tmp_path, monkeypatch):
     pytest.importorskip("tensorboard")
+    monkeypatch.delenv("TENSORBOARD_LOGGING_DIR", raising=False)  # a trial in this process has set it to its own folder
     trainer = make_trainer(base, "grpo", tmp_path, steps=2, trackers=("tensorboard",))
     reward_by_text(trainer)
     trainer.train()

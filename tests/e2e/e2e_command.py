@@ -23,6 +23,7 @@ from repro.store.records import load_records
 from repro.store.workspace import Workspace
 
 ENTRY = Path(__file__).with_name("entry.py")
+DRILL = ["run", "drill", "--jobs", "2"]
 PATIENCE = 600.0  # seconds; far above what any of these runs takes
 
 
