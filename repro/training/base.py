@@ -151,7 +151,7 @@ def _read_manifest(folder: Path) -> dict | None:
         manifest = json.loads((folder / "manifest.json").read_text())
     except (OSError, ValueError):
         return None
-    return manifest if manifest.get("digest") == folder_digest(folder) else None
+    return manifest if isinstance(manifest, dict) and manifest.get("digest") == folder_digest(folder) else None
 
 
 def _build(recipe, task, folder: Path, max_completion: int, emit) -> dict:

@@ -73,7 +73,11 @@ def is_whole(folder: Path) -> bool:
     """True if the manifest is there and every file is as it says."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
-        return all(_digest(folder / name) == digest for name, digest in manifest.items())
+        return (
+            isinstance(manifest, dict)
+            and STATE in manifest
+            and all(_digest(folder / name) == digest for name, digest in manifest.items())
+        )
     except (OSError, ValueError):
         return False
 

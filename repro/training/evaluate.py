@@ -55,7 +55,7 @@ def encode(tokenizer, task, prompts: list, max_prompt: int) -> list[list[int]]:
 def stop_ids(tokenizer, template) -> list[int]:
     """The template's stop strings that are one token of this tokenizer. Longer ones only cut the graded text."""
     encoded = [tokenizer(stop, add_special_tokens=False)["input_ids"] for stop in template.stop]
-    return [ids[0] for ids in encoded if len(ids) == 1]
+    return [ids[0] for ids in encoded if len(ids) == 1 and ids[0] != tokenizer.unk_token_id]
 
 
 def end_ids(tokenizer, model, template) -> list[int]:

@@ -28,6 +28,7 @@ class Health:
         self._sums = defaultdict(lambda: [0.0, 0.0])
         self._norms: list[float] = []
         self._loss = 0.0
+        self.updates = 0  # optimizer updates of the open row
 
     @torch.no_grad()
     def add(self, metrics: Metrics, micro: MicroBatch, loss: torch.Tensor) -> None:
@@ -55,9 +56,8 @@ class Health:
             self._loss = flat[-2] / flat[-1]
         row = dict(self._open)
         row.update({name: total / count if count else None for name, (total, count) in self._sums.items()})
-        updates = max(1, len(self._norms))
-        row["grad_norm"] = sum(self._norms) / updates if self._norms else None
-        row["loss"] = self._loss / updates
+        row["grad_norm"] = sum(self._norms) / len(self._norms) if self._norms else None
+        row["loss"] = self._loss / max(1, self.updates)
         self.rows.append({name: row.get(name) for name in COLUMNS} | row)
         self._open = None
         return self.rows[-1]

@@ -234,14 +234,17 @@ class SuiteTrainer(GRPOTrainer):
     def _clip_grad_norm(self, model):
         norm = super()._clip_grad_norm(model)
         self.health.norm(float(norm))
-        if self.critic is not None:
-            gradients = list(self.critic.parameters())
-            if self.accelerator.num_processes > 1:
-                for parameter in gradients:
-                    torch.distributed.all_reduce(parameter.grad)
-                    parameter.grad /= self.accelerator.num_processes
-            torch.nn.utils.clip_grad_norm_(gradients, self.args.max_grad_norm)
         return norm
+
+    def finish_critic_gradient(self) -> None:
+        """Average the critic's gradient over the processes and clip it, apart from the policy's."""
+        parameters = list(self.critic.parameters())
+        if self.accelerator.num_processes > 1:
+            for parameter in parameters:
+                torch.distributed.all_reduce(parameter.grad)
+                parameter.grad /= self.accelerator.num_processes
+        if self.args.max_grad_norm > 0:
+            torch.nn.utils.clip_grad_norm_(parameters, self.args.max_grad_norm)
 
     def floating_point_ops(self, inputs):
         """Counted elsewhere; transformers' estimate expects token tensors and would only warn here."""
@@ -265,6 +268,9 @@ class _Steps(TrainerCallback):
         self._phase = None
 
     def on_pre_optimizer_step(self, args, state, control, **kwargs):
+        self.trainer.health.updates += 1
+        if self.trainer.critic is not None:
+            self.trainer.finish_critic_gradient()
         self._phase = self.trainer.timer.phase("optimizer")
         self._phase.__enter__()
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
 from transformers import AutoTokenizer
 
 from repro.errors import InputError, TrialError
@@ -95,7 +96,7 @@ class _Run:
         train = self.config.train
         self.folder.mkdir(parents=True, exist_ok=True)
         # Beside the checkpoints, which are removed at the end; wandb and trackio have folders of their own.
-        os.environ["TENSORBOARD_LOGGING_DIR"] = str(self.folder.parents[1] / "trackers" / self.config.id)
+        os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(self.folder.parents[1] / "trackers" / self.config.id))
         start = checkpoints.latest(self.folder)
         trainer = self.setup.trainer(self.tokenizer, self.folder, self._on_batch)
         if start is not None:
@@ -109,7 +110,10 @@ class _Run:
             self._point(trainer, 0)
         self.emit({"event": "phase", "message": "train", "step": len(self.health), "total": train.steps})
         trainer.train(resume_from_checkpoint=str(start) if start else None)
-        return trainer.accelerator.unwrap_model(trainer.model).eval()
+        model = trainer.accelerator.unwrap_model(trainer.model).eval()
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters()):
+            raise TrialError("the last update left weights that are not finite; lower the learning rate", train.steps)
+        return model
 
     def _on_batch(self, trainer, step: int) -> None:
         train = self.config.train

@@ -90,28 +90,34 @@ def test_one_batch_feeds_epochs_times_minibatches_updates(base, tmp_path, monkey
 def test_the_critic_is_clipped_apart_and_has_its_own_learning_rate(base, tmp_path):
     trainer = make_trainer(base, "ppo", tmp_path, steps=1, max_grad_norm=1e-3, critic_learning_rate=0.02)
     reward_by_text(trainer)
-    seen, clip = [], trainer._clip_grad_norm
+    policy, critic, clip, finish = [], [], trainer._clip_grad_norm, trainer.finish_critic_gradient
 
     def norm(module):
         return float(torch.stack([p.grad.norm() for p in module.parameters() if p.grad is not None]).norm())
 
-    def spy(model):
-        before = norm(trainer.model), norm(trainer.critic)
-        returned = float(clip(model))
-        seen.append((before, (norm(trainer.model), norm(trainer.critic)), returned))
-        return torch.tensor(returned)
+    def spy_policy(model):
+        before = norm(trainer.model)
+        returned = clip(model)
+        policy.append((before, norm(trainer.model), float(returned)))
+        return returned
 
-    trainer._clip_grad_norm = spy
+    def spy_critic():
+        before = norm(trainer.critic)
+        finish()
+        critic.append((before, norm(trainer.critic)))
+
+    trainer._clip_grad_norm, trainer.finish_critic_gradient = spy_policy, spy_critic
     trainer.train()
-    assert len(seen) == 2  # one per minibatch
-    for before, after, returned in seen:
-        assert min(before) > 1e-3
-        assert after == pytest.approx((1e-3, 1e-3), rel=1e-2)
-        assert returned == pytest.approx(before[0], rel=1e-4)  # the figure is the policy's, before clipping
+    assert len(policy) == len(critic) == 2  # one per minibatch
+    for before, after, returned in policy:
+        assert before > 1e-3 and after == pytest.approx(1e-3, rel=1e-2)
+        assert returned == pytest.approx(before, rel=1e-4)  # the figure is the policy's, before clipping
+    for before, after in critic:
+        assert before > 1e-3 and after == pytest.approx(1e-3, rel=1e-2)
     groups = trainer.optimizer.param_groups
-    critic = {id(p) for p in trainer.critic.parameters()}
-    assert [{id(p) for p in group["params"]} <= critic for group in groups] == [False, False, True]
-    assert {id(p) for p in groups[2]["params"]} == critic
+    own = {id(p) for p in trainer.critic.parameters()}
+    assert [{id(p) for p in group["params"]} <= own for group in groups] == [False, False, True]
+    assert {id(p) for p in groups[2]["params"]} == own
     assert groups[0]["lr"] == TRAIN.learning_rate and groups[2]["lr"] == 0.02
 
 
@@ -178,6 +184,7 @@ def test_health_is_averaged_over_micro_batches_and_updates():
         health.add({"kl": (torch.tensor(value), torch.tensor(count))}, micro, torch.tensor(loss))
     for norm in (2.0, 4.0):
         health.norm(norm)
+        health.updates += 1
     row = health.finish()
     assert (row["kl"], row["entropy"], row["loss"], row["grad_norm"]) == (1.0, 2.0, 4.0, 3.0)
     assert row["clip_fraction"] is None and row["reward"] == 0.5
@@ -257,3 +264,15 @@ def test_the_methods_generator_is_a_function_of_seed_and_step(base, tmp_path):
     trainer.seed += 1
     other = float(torch.rand((), generator=trainer.method_generator(0)))
     assert drawn[0] == drawn[2] and len({*drawn, other}) == 3
+
+
+def test_without_clipping_the_loss_is_still_a_mean_over_updates(base, tmp_path):
+    """transformers never calls its clipping hook when the limit is 0."""
+    rows = {}
+    for limit in (0.0, 1e9):
+        trainer = make_trainer(base, "ppo", tmp_path / str(limit), steps=1, max_grad_norm=limit)
+        reward_by_text(trainer)
+        trainer.train()
+        rows[limit] = trainer.health.rows[0]
+    assert rows[0.0]["grad_norm"] is None and rows[1e9]["grad_norm"] > 0
+    assert rows[0.0]["loss"] == pytest.approx(rows[1e9]["loss"], rel=1e-5)

@@ -206,7 +206,8 @@ def test_checkpoints_and_their_number_change_no_result(base, tmp_path, coin_rewa
     assert as_bytes(often) == as_bytes(never)
 
 
-def test_tracker_files_outlive_the_trial(base, tmp_path):
+def test_tracker_files_outlive_the_trial(base, tmp_path, monkeypatch):
     pytest.importorskip("tensorboard")
+    monkeypatch.delenv("TENSORBOARD_LOGGING_DIR", raising=False)  # an earlier trial of this process has set it
     run_trial(trial_config(base, "grpo", steps=1, trackers=("tensorboard",)), tmp_path)
     assert list(tmp_path.rglob("events.out.tfevents*"))
