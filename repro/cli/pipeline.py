@@ -19,6 +19,7 @@ from repro.experiments.registry import Selection
 from repro.experiments.resolve import UNCHANGED, Changes, resolve, variant_of
 from repro.experiments.types import Experiment
 from repro.store.config import TrialConfig, experiment_id
+from repro.store.lock import machine
 from repro.store.published import read_bundle
 from repro.store.records import adopt, load_records, newest, write_record
 from repro.store.workspace import Workspace
@@ -145,7 +146,8 @@ def time_arms(
     from repro.training.timing import run_timing
 
     try:
-        run_timing(configs, workspace.root, data_dir, emit)
+        with machine(alone=True):
+            run_timing(configs, workspace.root, data_dir, emit)
     except TrialError as error:
         return f"timing pass failed: {error}"
     return None

@@ -78,6 +78,9 @@ def promote(name: str, workspace) -> list[dict[str, Any]]:
             raise InputError(f"{name}: {arm.id} has no finished record of today's definition for seed {seeds}: run it")
     if any(record["provenance"].get("dirty") for record in records):
         print(f"repro: {name}: some records were made with uncommitted changes", file=sys.stderr)
+    commits = {str(record["provenance"].get("commit"))[:7] for record in records}
+    if len(commits) > 1:
+        print(f"repro: {name}: records of several commits: {', '.join(sorted(commits))}", file=sys.stderr)
     timing = timing_record(stored, records)
     return records + ([timing] if timing else [])
 

@@ -11,6 +11,7 @@ import sys
 
 from repro.cli.common import add_json, add_root, add_selection, changes, data_dir, duration, jobs, print_json, selected
 from repro.errors import InputError
+from repro.store.lock import machine
 
 
 def add_arguments(parser) -> None:
@@ -62,7 +63,8 @@ def _run(chosen, altered, configs, workspace, workers, data, made):
             f"{len(made.trials)} trials, {len(made.trials) - len(made.to_run)} cached, {workers} at a time, "
             f"estimated time: {duration(made.estimated_seconds)}"
         )
-        run_trials(configs, workspace.root, workers, data, progress.event)
+        with machine(alone=False):
+            run_trials(configs, workspace.root, workers, data, progress.event)
     return progress
 
 

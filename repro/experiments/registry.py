@@ -23,6 +23,7 @@ from repro.experiments.twins import TUNING_SUFFIX, grid_arm, tuning_twin, with_s
 from repro.experiments.types import Arm, Experiment, ScaleSettings
 
 SCALES = ("smoke", "micro", "small", "paper")
+MOST_SEEDS = 1000  # more is a slip of the keyboard, and seeds from 1000 belong to tuning
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,8 @@ def select(
     from the scale's first seed. An id with an arm or a seed in it selects that one even if it is an ablation arm or a
     seed beyond the count. Raises InputError for anything that selects nothing.
     """
-    if seeds is not None and seeds < 1:
-        raise InputError(f"--seeds must be at least 1, not {seeds}")
+    if seeds is not None and not 1 <= seeds <= MOST_SEEDS:
+        raise InputError(f"--seeds must be from 1 to {MOST_SEEDS}, not {seeds}")
     merged: dict[tuple[str, str], dict[tuple[str, int], None]] = {}
     for pattern in patterns:
         name, arm_part, seed_part = _parts(pattern)

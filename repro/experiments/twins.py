@@ -88,7 +88,7 @@ def tuning_twin(experiment: Experiment) -> Experiment:
 
 
 def grid_arm(arm: str, learning_rate: float, short: str, value: Any) -> str:
-    """Arm id of one grid point: `ppo-n1--lr0.0001-lam0.95`."""
+    """Arm id of one grid point: `ppo-n1--lr0.0001-mb4`."""
     return f"{arm}--lr{learning_rate:g}-{short}{_short(value)}"
 
 

@@ -10,7 +10,8 @@ What differs from the paper, or is not stated there:
 3. Rewards are 0 or 1 for wrong and correct answers, without a format reward.
 4. Truncated rows keep the reward they were given, and V = 0 past their last token as after an end token (not stated).
 5. `epochs` and `minibatches` above 1 reuse a batch off-policy; the paper's main runs take one update per batch.
-6. The logits are those of temperature 1; sampling at another temperature is not absorbed into the reward.
+6. Log-probs and V are those of the logits divided by the sampling temperature; the paper assumes temperature 1, and
+   another one is not absorbed into the reward.
 The gradient passes through V(s_1) and through every log-prob (section 3; Appendix F shows that freezing V fails).
 """
 

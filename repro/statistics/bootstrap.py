@@ -131,7 +131,8 @@ def cost_ratio_draws(
         raise ValueError("costs must be paired by round")
     if not (arm > 0).all() or not (rival > 0).all():
         raise ValueError("costs must be positive")
-    return np.exp(mean_draws(np.log(arm / rival)[:, None], rng, resamples))
+    with np.errstate(over="ignore"):  # two or three rounds have tails without end; infinity is the right draw then
+        return np.exp(mean_draws(np.log(arm / rival)[:, None], rng, resamples))
 
 
 def percentile_interval(draws: np.ndarray, level: float = 0.95) -> tuple[float, float]:

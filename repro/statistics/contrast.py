@@ -184,7 +184,8 @@ def _cost(claim: Any, timing: dict | None, held_equal: str, rng: np.random.Gener
     arm, rival = arm[:count], rival[:count]
     first, second = (arm, rival) if claim.better == "higher" else (rival, arm)
     estimate = float(np.exp(np.log(first / second).mean()))
-    draws = cost_ratio_draws(first, second, rng, resamples) if count > 1 else None
+    # Fewer rounds give no verdict, and an interval so wide that it would only mislead.
+    draws = cost_ratio_draws(first, second, rng, resamples) if count >= MINIMUM_SEEDS else None
     return _Contrast(estimate, draws, probability_of_improvement(first, second), count, unit="timing rounds")
 
 

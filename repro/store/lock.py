@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
 import weakref
+from collections.abc import Iterator
 
 from repro.errors import InputError
 from repro.store.files import explain, make_folder
-from repro.store.workspace import Workspace
+from repro.store.workspace import Workspace, user_cache
+
+
+@contextlib.contextmanager
+def machine(alone: bool) -> Iterator[None]:
+    """Hold this user's lock on the machine: shared while training, `alone` while timing; waits for the others.
+
+    Without a writable cache folder there is no lock: it keeps times honest and decides no result.
+    """
+    try:
+        make_folder(user_cache())
+        handle = os.open(user_cache() / "machine.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except (OSError, InputError):
+        yield
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(handle)
 
 
 class TrialLocked(InputError):

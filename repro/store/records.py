@@ -35,7 +35,7 @@ def encode_record(record: Record) -> bytes:
 
 def decode_record(line: bytes, where: str) -> Record:
     """The record in one line of `encode_record`; `DamagedRecord` naming `where` if a single byte is amiss."""
-    remedy = "remove it and run its trial again"
+    remedy = "the next run of its trial replaces it"
     if not line.endswith(b"}\n") or line.count(b"\n") != 1:
         raise DamagedRecord(f"{where} is torn (incomplete): {remedy}")
     content = b"{" + line[_BODY:-1]

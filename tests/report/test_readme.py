@@ -13,7 +13,7 @@ def test_readme_shows_the_published_numbers():
     shown = (ROOT / "README.md").read_text().split("<!-- results -->")[1].split("<!-- /results -->")[0]
     published = [cells(line) for line in (ROOT / "paper_tables" / "table1.md").read_text().splitlines() if "|" in line]
     rows = [cells(line) for line in shown.splitlines() if line.startswith("|") and "---" not in line]
-    arms = [row for row in rows if len(row) == 5][1:]
+    arms = [row for row in rows if len(row) == 7][1:]
     claims = [row for row in rows if len(row) == 3][1:]
     assert len(arms) >= 5 and len(claims) >= 8
     for arm in arms:

@@ -90,3 +90,35 @@ def test_no_update_is_lost_between_processes(tmp_path):
     for worker in workers:
         worker.join(60)
     assert path.read_text() == "100"
+
+
+def test_timing_waits_until_nobody_trains(tmp_path, monkeypatch):
+    """Training shares the machine, timing has it alone."""
+    import fcntl
+
+    from repro.store.lock import machine
+
+    monkeypatch.setenv("REPRO_CACHE_DIR", str(tmp_path))
+
+    def free(kind) -> bool:
+        with open(tmp_path / "machine.lock", "a") as handle:
+            try:
+                fcntl.flock(handle, kind | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
+
+    with machine(alone=False):
+        assert free(fcntl.LOCK_SH) and not free(fcntl.LOCK_EX)
+    with machine(alone=True):
+        assert not free(fcntl.LOCK_SH)
+    assert free(fcntl.LOCK_EX)
+
+
+def test_without_a_cache_folder_there_is_no_lock_and_no_error(tmp_path, monkeypatch):
+    from repro.store.lock import machine
+
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("REPRO_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    with machine(alone=True):
+        pass
