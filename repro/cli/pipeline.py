@@ -126,7 +126,8 @@ def time_arms(
 ) -> str | None:
     """The timing pass over every trained arm that has a finished trial; returns what went wrong, or None.
 
-    Left out where the experiment shows no step time, and where a timing record covers these arms already.
+    Left out where the experiment shows no step time, where a timing record covers these arms already, and where training
+    takes several processes or a vLLM engine.
     """
     if "time_per_step" not in selection.experiment.metrics:
         return None
@@ -140,6 +141,8 @@ def time_arms(
             )
     if not configs or set(configs) <= timed_arms(timing):
         return None
+    if any(c.train.processes > 1 or c.train.backend != "transformers" for c in configs.values()):
+        return None  # such steps cannot take turns in one process; the time claims say that they were not timed
     from repro.launch.process import environment
 
     os.environ.update(environment())  # before torch is imported: one thread, no telemetry
