@@ -126,8 +126,8 @@ def time_arms(
 ) -> str | None:
     """The timing pass over every trained arm that has a finished trial; returns what went wrong, or None.
 
-    Left out where the experiment shows no step time, where a timing record covers these arms already, and where training
-    takes several processes or a vLLM engine.
+    Left out where the experiment shows no step time, where a timing record covers these arms already, and where
+    training takes several processes or a vLLM engine.
     """
     if "time_per_step" not in selection.experiment.metrics:
         return None
