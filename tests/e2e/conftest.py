@@ -12,8 +12,7 @@ def private_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("cache")
         patch.setenv("REPRO_CACHE_DIR", str(folder))
-        for name in ("REPRO_DEBUG", "REPRO_DATA_DIR"):
-            patch.delenv(name, raising=False)
+        patch.delenv("REPRO_DEBUG", raising=False)
         yield folder
 
 

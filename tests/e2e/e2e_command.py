@@ -44,7 +44,13 @@ class Command:
                 # A test run started in the background of a shell ignores Ctrl-C, and would hand that on.
                 preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
                 cwd=folder,
-                env={**os.environ, "PYTHONPATH": source, "OMP_NUM_THREADS": "1", **(environment or {})},
+                # Real data only where a test names the folder; later tests still find it in this process's environment.
+                env={
+                    **{name: value for name, value in os.environ.items() if name != "REPRO_DATA_DIR"},
+                    "PYTHONPATH": source,
+                    "OMP_NUM_THREADS": "1",
+                    **(environment or {}),
+                },
             )
 
     def wait(self, patience: float = PATIENCE) -> int:
