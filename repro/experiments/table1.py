@@ -298,7 +298,8 @@ LEDGER = (
         "choice of the micro setting",
         "not applicable",
         "noise, base, steps and rate grid were set after pilot runs of PPO, TBRM and GRPO with one seed each on "
-        "earlier bases (four of them measured on test prompts), so that no arm saturates; none of them is stored",
+        "earlier bases (five of them, and the bases themselves, measured on test prompts), so that no arm saturates; "
+        "none of them is stored",
         "a setting in which every arm reaches the ceiling cannot tell them apart",
     ),
     Deviation(
