@@ -9,8 +9,8 @@ A method is pure: tensors in, tensors out. The trainer generates, scores, splits
    result is a weighted SUM: `weights` already holds every normaliser, so that the gradients of any partition of the
    rows add up to the gradient of the whole batch.
 
-When one generation batch feeds M > 1 minibatch updates, the trainer multiplies the weights by M, so each update has the
-expected scale of the whole batch.
+When one generation batch feeds M > 1 minibatch updates, the trainer multiplies all weights (`weights`, `kl_weights`,
+`verdict_weights`) by M, so each update has the expected scale of the whole batch.
 
 Shape legend: B rows (completions) of the generation batch, b rows of a micro-batch, T completion positions (padded on
 the right), P prompts, G = group_size = B / P.
@@ -36,6 +36,9 @@ class Needs:
     state_values: Literal["none", "first", "all"] = "none"  # logsumexp of the policy's logits, with gradient
     entropy: bool = False  # token entropies inside the loss (with gradient)
     prompt_values: bool = False  # V* of an offline stage, one per row
+    extra_rollouts: int = 0  # fresh rollouts per reasoning step's prefix (VinePPO's K); they only feed `step_values`
+    extra_states: int | None = None  # prefixes per completion that are estimated (the first ones); None: all
+    verdict: Literal["none", "policy", "head", "separate"] = "none"  # who is trained to judge the rollouts (RL^V)
     unit: int = 1
     epochs: int = 1  # passes over one generation batch
     minibatches: int = 1  # optimizer updates per pass
@@ -56,6 +59,8 @@ class GenerationBatch:
     values: Tensor | None = None  # (B, T): values[:, t] is V before token t
     state_values: Tensor | None = None  # (B, T) or (B, 1)
     prompt_values: Tensor | None = None  # (B,)
+    steps: Tensor | None = None  # (B, T) long: index of the reasoning step of each token, -1 outside the mask
+    step_values: Tensor | None = None  # (B, S + 1): value of the state BEFORE step s; 0 from the row's end on
     generator: torch.Generator | None = None  # for methods that draw; a function of (seed, step) alone
     extra: dict[str, Any] = field(default_factory=dict)
 
@@ -65,20 +70,25 @@ class Credit:
     """What `credit` returns. `advantages` (B,) or (B, T); `weights` (B, T), zero outside the mask.
 
     Row-level methods put the weight of the row into `weights[:, 0]` and leave the rest zero. `returns` (B, T) are the
-    critic's targets. `metrics` are plain floats for the health panel.
+    critic's targets. `kl_weights` (B, T) weigh a KL term whose normaliser is not that of `weights`; `verdict_weights`
+    (B,) weigh the rows' verdicts and hold their normaliser. What multiplies `weights` multiplies both of them as well.
+    `metrics` are plain floats for the health panel.
     """
 
     advantages: Tensor
     weights: Tensor
     returns: Tensor | None = None
     metrics: dict[str, float] = field(default_factory=dict)
+    kl_weights: Tensor | None = None
+    verdict_weights: Tensor | None = None
 
 
 @dataclass
 class MicroBatch:
     """Rows of one micro-batch, as the losses see them; what a loss does not use is None.
 
-    `logps`, `state_values` and `entropy` carry gradient in `loss`, `values` in `critic_loss`.
+    `logps`, `state_values`, `entropy` and `verdict_logps` carry gradient in `loss`, `values` in `critic_loss`;
+    with a separate verifier `verdict_logps` carries gradient in `verdict_loss` instead, and is None in `loss`.
     """
 
     logps: Tensor | None  # (b, T)
@@ -94,6 +104,9 @@ class MicroBatch:
     state_values: Tensor | None = None  # (b, T) if needs.state_values == "all", (b, 1) if "first"
     entropy: Tensor | None = None  # (b, T)
     prompt_values: Tensor | None = None  # (b,)
+    kl_weights: Tensor | None = None  # (b, T)
+    verdict_logps: Tensor | None = None  # (b,): log-probability of the RIGHT verdict, Yes for reward 1, No for 0
+    verdict_weights: Tensor | None = None  # (b,)
 
 
 # Each metric is (numerator, denominator): both are summed over the micro-batches of an update, then divided.
@@ -124,3 +137,10 @@ class Method(ABC):
         It is a loss of its own, so that the critic's graph is freed before the policy's is built.
         """
         raise TypeError(f"{type(self).__name__} trains no critic")
+
+    def verdict_loss(self, micro: MicroBatch) -> tuple[Tensor, Metrics]:
+        """Loss of the verdicts from `verdict_logps`, `verdict_weights` and `rewards`; only with `needs().verdict`.
+
+        With a separate verifier the trainer calls it by itself, as it does `critic_loss`; otherwise `loss` holds it.
+        """
+        raise TypeError(f"{type(self).__name__} trains no verifier")

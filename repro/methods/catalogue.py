@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MethodEntry:
-    """One method. `evidence` says what its formulas rest on; the module's docstring lists what differs."""
+    """One method. `evidence` says what its formulas rest on; the module's docstring lists what differs.
+
+    `inner` names the method that a form with verdicts (`<inner>-v`) wraps; its class is built by `module`'s `verified`.
+    """
 
     name: str
     module: str
@@ -24,6 +27,7 @@ class MethodEntry:
     summary: str
     paper: str
     evidence: str
+    inner: str | None = None
 
 
 METHODS: dict[str, MethodEntry] = {
@@ -46,6 +50,24 @@ METHODS: dict[str, MethodEntry] = {
             "REINFORCE with the mean reward of the group's other rollouts as baseline; a completion is one action.",
             "Ahmadian et al. (arXiv 2402.14740); estimator of Kool et al. 2019",
             "paper",
+        ),
+        MethodEntry(
+            "loo",
+            "repro.methods.loo",
+            "Loo",
+            "LooConfig",
+            "Leave-one-out PPO: RLOO's baseline under PPO's clip, token by token; no critic.",
+            "RL^V (arXiv 2505.04842); LOOP (arXiv 2502.01600)",
+            "papers at second hand; the variant that RL^V uses is not stated",
+        ),
+        MethodEntry(
+            "vineppo",
+            "repro.methods.vineppo",
+            "VinePpo",
+            "VinePpoConfig",
+            "PPO without a critic: values of reasoning steps are mean rewards of fresh rollouts from them.",
+            "Kazemnejad et al. (arXiv 2410.01679)",
+            "authors' released code and configs; formulas at second hand",
         ),
         MethodEntry(
             "ppo",
@@ -78,6 +100,22 @@ METHODS: dict[str, MethodEntry] = {
 }
 
 
+def _with_verdicts(inner: MethodEntry) -> MethodEntry:
+    return MethodEntry(
+        f"{inner.name}-v",
+        "repro.methods.verified",
+        f"Verified{inner.cls}",
+        f"Verified{inner.config}",
+        f"{inner.name} with unified verification (RL^V).",
+        f"RL^V (arXiv 2505.04842) on {inner.paper}",
+        "RL^V's figure captions and digests of it; the weight of the verdicts is not stated",
+        inner=inner.name,
+    )
+
+
+METHODS |= {made.name: made for made in map(_with_verdicts, list(METHODS.values()))}
+
+
 def entry(name: str) -> MethodEntry:
     """The catalogue entry of `name`; InputError with the nearest names if there is none."""
     if name not in METHODS:
@@ -88,6 +126,8 @@ def entry(name: str) -> MethodEntry:
 def load(name: str) -> type[Method]:
     """The class of method `name`; imports its module, and with it torch."""
     found = entry(name)
+    if found.inner is not None:
+        return importlib.import_module(found.module).verified(load(found.inner))
     return getattr(importlib.import_module(found.module), found.cls)
 
 

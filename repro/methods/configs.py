@@ -7,64 +7,12 @@ give other results, so that older records stop counting as this method's.
 
 from __future__ import annotations
 
-import difflib
-import math
-from dataclasses import asdict, dataclass, fields
-from types import NoneType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from dataclasses import asdict, dataclass, fields, make_dataclass
+from functools import cache
+from typing import Any, Literal
 
 from repro.errors import InputError
-
-
-@dataclass(frozen=True)
-class MethodConfig:
-    """Base of all method configs: checks field types and turns whole numbers into floats where a float is meant."""
-
-    def __post_init__(self):
-        hints = get_type_hints(type(self))
-        for spec in fields(self):
-            value = _typed(getattr(self, spec.name), hints[spec.name])
-            if value is _BAD:
-                wanted = _wanted(hints[spec.name])
-                raise self._error(f"{spec.name} must be {wanted}, not {getattr(self, spec.name)!r}")
-            object.__setattr__(self, spec.name, value)
-        self._check()
-
-    def _check(self) -> None:
-        """Ranges and combinations; subclasses extend it."""
-
-    def _error(self, message: str) -> InputError:
-        return InputError(f"method {self._name()}: {message}")
-
-    def _name(self) -> str:
-        return next((name for name, cls in CONFIGS.items() if cls is type(self)), type(self).__name__)
-
-    def _at_least(self, minimum: float, *names: str) -> None:
-        for name in names:
-            value = getattr(self, name)
-            if value is not None and value < minimum:
-                raise self._error(f"{name} must be at least {minimum}, not {value}")
-
-    def _above_zero(self, *names: str) -> None:
-        for name in names:
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise self._error(f"{name} must be above 0, not {value}")
-
-    def _below_one(self, *names: str) -> None:
-        for name in names:
-            if getattr(self, name) >= 1:
-                raise self._error(f"{name} must be below 1, not {getattr(self, name)}")
-
-    def _unit_interval(self, *names: str) -> None:
-        for name in names:
-            if not 0 <= getattr(self, name) <= 1:
-                raise self._error(f"{name} must be between 0 and 1, not {getattr(self, name)}")
-
-    @property
-    def updates(self) -> int:
-        """Optimizer updates on one generation batch."""
-        return getattr(self, "epochs", 1) * getattr(self, "minibatches", 1)
+from repro.methods.options import MethodConfig, nearest
 
 
 @dataclass(frozen=True)
@@ -120,6 +68,55 @@ class RlooConfig(MethodConfig):
 
 
 @dataclass(frozen=True)
+class LooConfig(MethodConfig):
+    n: int = 4
+    """Rollouts per prompt; at least 2, because the baseline is the mean of the others."""
+    epsilon: float = 0.2
+    """The probability ratio of every token is clipped to 1 - epsilon … 1 + epsilon."""
+    beta: float = 0.0
+    """Coefficient of the k3 KL term in the loss; 0 loads no reference model."""
+    epochs: int = 1
+    """Passes over one generation batch."""
+    minibatches: int = 2
+    """Optimizer updates per pass; epochs times minibatches must be at least 2."""
+
+    def _check(self):
+        self._at_least(2, "n")
+        self._at_least(1, "epochs", "minibatches")
+        self._at_least(0, "beta")
+        self._above_zero("epsilon")
+        self._below_one("epsilon")
+        self._two_updates()
+
+
+@dataclass(frozen=True)
+class VinePpoConfig(MethodConfig):
+    n: int = 4
+    """Rollouts per prompt that are trained on (the paper: 8)."""
+    k: int = 3
+    """Fresh rollouts per step prefix, whose mean reward is its value (the paper: 9); they are never trained on."""
+    epsilon: float = 0.2
+    """The probability ratio of every token is clipped to 1 - epsilon … 1 + epsilon."""
+    beta: float = 1e-4
+    """Coefficient of the KL term, the mean over rows of the SUM of k3 over tokens; 0 loads no reference model."""
+    cap: int | None = None
+    """States per row that get an estimated value; steps that start after them have advantage 0. Null means all."""
+    whiten: bool = True
+    """Bring the batch's token advantages to mean 0 and standard deviation 1."""
+    epochs: int = 1
+    """Passes over one generation batch (the paper: 2)."""
+    minibatches: int = 2
+    """Optimizer updates per pass (the paper: 8); epochs times minibatches must be at least 2."""
+
+    def _check(self):
+        self._at_least(1, "n", "k", "cap", "epochs", "minibatches")
+        self._at_least(0, "beta")
+        self._above_zero("epsilon")
+        self._below_one("epsilon")
+        self._two_updates()
+
+
+@dataclass(frozen=True)
 class PpoConfig(MethodConfig):
     n: int = 1
     """Rollouts per prompt."""
@@ -150,11 +147,7 @@ class PpoConfig(MethodConfig):
         self._unit_interval("gamma", "lam")
         self._above_zero("epsilon", "value_clip", "value_coefficient")
         self._below_one("epsilon")
-        if self.updates < 2:
-            raise self._error(
-                "epochs × minibatches must be at least 2: with one update per batch the ratio is exactly 1, nothing "
-                "is ever clipped, and it is not PPO"
-            )
+        self._two_updates()
 
 
 @dataclass(frozen=True)
@@ -194,16 +187,55 @@ class NoneConfig(MethodConfig):
     """Arm `base`: the base model is evaluated as it is."""
 
 
+@dataclass(frozen=True)
+class VerdictConfig(MethodConfig):
+    """What unified verification (RL^V) adds to the settings of the method that it wraps; see `verified`."""
+
+    verify_lambda: float = 0.1
+    """Weight of the verdicts' negative log-likelihood in the loss; 0 is the wrapped method, bit for bit."""
+    verifier: Literal["policy", "head", "separate"] = "policy"
+    """Who judges: the policy in words (RL^V), a classification head on it, or a model of its own."""
+    balance: bool = False
+    """Give right and wrong completions half of the verdict weight each, instead of the same weight to every row."""
+
+    def _check(self):
+        super()._check()
+        self._at_least(0, "verify_lambda")
+
+
+@cache
+def verified(inner: type[MethodConfig]) -> type[MethodConfig]:
+    """The config type of `inner`'s form with unified verification: its fields and checks, then `VerdictConfig`'s."""
+    name, namespace = f"Verified{inner.__name__}", {"__module__": __name__}
+    return make_dataclass(name, [], bases=(VerdictConfig, inner), namespace=namespace, frozen=True)
+
+
 CONFIGS: dict[str, type[MethodConfig]] = {
     "none": NoneConfig,
     "grpo": GrpoConfig,
     "rloo": RlooConfig,
+    "loo": LooConfig,
+    "vineppo": VinePpoConfig,
     "ppo": PpoConfig,
     "tbrm": TbrmConfig,
     "brm": BrmConfig,
 }
 
-SEMANTICS: dict[str, int] = {"none": 1, "grpo": 1, "rloo": 1, "ppo": 1, "tbrm": 1, "brm": 1}
+SEMANTICS: dict[str, int] = {
+    "none": 1, "grpo": 1, "rloo": 1, "loo": 1, "vineppo": 1, "ppo": 1, "tbrm": 1, "brm": 1
+}  # fmt: skip
+
+VERDICT_SEMANTICS = 1  # of the wrapper that turns a method into its -v form
+
+TRAINED = tuple(name for name in CONFIGS if name != "none")  # every one of them has a form with verdicts, <name>-v
+
+for _name in TRAINED:
+    CONFIGS[f"{_name}-v"] = verified(CONFIGS[_name])
+    # The sum rises whenever one of the two does, so a number is never used twice.
+    SEMANTICS[f"{_name}-v"] = SEMANTICS[_name] + VERDICT_SEMANTICS - 1
+for _name, _cls in CONFIGS.items():
+    _cls.method_name = _name  # for error messages
+    globals()[_cls.__name__] = _cls  # the derived types are found by name as well, so that they can be pickled
 
 
 def build(name: str, options: dict[str, Any] | None = None) -> MethodConfig:
@@ -232,37 +264,3 @@ def from_json(method: dict[str, Any]) -> tuple[str, MethodConfig]:
         raise InputError("a method entry needs a name")
     options = {key: value for key, value in method.items() if key not in ("name", "semantics")}
     return method["name"], build(method["name"], options)
-
-
-def nearest(word: str, known) -> str:
-    """`; did you mean …?` with the closest known words, or nothing."""
-    close = difflib.get_close_matches(str(word), list(known), n=2)
-    return f"; did you mean {' or '.join(close)}?" if close else ""
-
-
-_BAD = object()
-
-
-def _typed(value: Any, hint: Any) -> Any:
-    """`value` as the annotation `hint` wants it, or `_BAD`. Numbers are canonical: 1 and 1.0 must hash alike."""
-    if get_origin(hint) is Literal:
-        return value if isinstance(value, str) and value in get_args(hint) else _BAD
-    if NoneType in get_args(hint):
-        inner = next(part for part in get_args(hint) if part is not NoneType)
-        return None if value is None else _typed(value, inner)
-    if hint is bool or isinstance(value, bool):
-        return value if hint is bool and isinstance(value, bool) else _BAD
-    if hint is float and isinstance(value, (int, float)):
-        return float(value) if math.isfinite(value) else _BAD
-    if hint is int and isinstance(value, (int, float)) and value == value // 1:
-        return int(value)
-    return _BAD
-
-
-def _wanted(hint: Any) -> str:
-    """The annotation in words, for an error message."""
-    if get_origin(hint) is Literal:
-        return "one of " + ", ".join(get_args(hint))
-    if NoneType in get_args(hint):
-        return _wanted(next(part for part in get_args(hint) if part is not NoneType)) + " or null"
-    return {bool: "true or false", int: "a whole number", float: "a number"}[hint]

@@ -59,6 +59,13 @@ def k3(logps: Tensor, ref_logps: Tensor) -> Tensor:
     return torch.expm1(difference) - difference
 
 
+def clamped_k3(logps: Tensor, ref_logps: Tensor, limit: float) -> Tensor:
+    """`k3` clamped to 0 … `limit` (VinePPO's authors' code: 10); beyond the limit the gradient is 0, never NaN."""
+    # k3 passes the limit well before its difference does, and exp of more might overflow: inf has no gradient.
+    difference = (ref_logps - logps).clamp(max=limit + 1.0)
+    return (torch.expm1(difference) - difference).clamp(0.0, limit)
+
+
 def token_metric(values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """(sum of `values` over the tokens of `mask`, number of tokens), detached: one entry of `Metrics`."""
     return masked(values.detach(), mask).sum(), mask.sum()

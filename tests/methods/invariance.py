@@ -6,10 +6,11 @@ not asked for fails here. Positions outside the mask hold NaN: a method that let
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
 
 from repro.methods.base import Credit, GenerationBatch, Method, Metrics, MicroBatch
 
@@ -26,6 +27,17 @@ METHOD_OPTIONS = [
     {"name": "tbrm"},
     {"name": "tbrm", "n": 4, "beta": 0.5, "epochs": 2},
     {"name": "brm", "beta": 0.5},
+    {"name": "loo"},
+    {"name": "loo", "n": 2, "epsilon": 0.1, "beta": 0.1, "epochs": 2},
+    {"name": "vineppo", "beta": 0.3},
+    {"name": "vineppo", "n": 2, "k": 5, "beta": 0.0, "cap": 2, "whiten": False},
+    {"name": "grpo-v", "verify_lambda": 0.7},
+    {"name": "rloo-v", "verifier": "head", "minibatches": 2},
+    {"name": "loo-v", "verify_lambda": 3.0, "balance": True},
+    {"name": "vineppo-v", "beta": 0.1, "verifier": "separate"},
+    {"name": "vineppo-v", "verify_lambda": 0.0},
+    {"name": "ppo-v", "verifier": "separate", "balance": True},
+    {"name": "tbrm-v", "beta": 0.5},
 ]
 
 
@@ -55,6 +67,11 @@ class ToyPolicy(nn.Module):
             "values": self.critic_position[: ids.shape[1]] + self.critic_previous[before],
         }
 
+    def verdict_logits(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Logits (B,) of Yes against No on whole rows, from the weights that also choose the tokens."""
+        per_token = self.position[: ids.shape[1], 0] + self.previous[ids, 1]
+        return torch.where(mask, per_token, 0.0).sum(1)
+
 
 @dataclass
 class Setup:
@@ -76,6 +93,20 @@ def ragged_mask(rows: int, length: int, generator: torch.Generator) -> Tensor:
     return torch.arange(length) < lengths[:, None]
 
 
+def random_steps(mask: Tensor, k: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Steps (B, T) of random lengths, -1 outside the mask, and values (B, T + 1) of their states: multiples of 1 / k.
+
+    As the trainer's, the values are 0 from a row's end on.
+    """
+    generator = torch.Generator().manual_seed(1000 + seed)
+    new = torch.rand(mask.shape, generator=generator) < 0.5
+    new[:, 0] = False
+    steps = torch.where(mask, new.cumsum(1), -1)
+    values = torch.randint(0, k + 1, (mask.shape[0], mask.shape[1] + 1), generator=generator).double() / k
+    counts = steps.max(dim=1, keepdim=True).values + 1
+    return steps, torch.where(torch.arange(mask.shape[1] + 1) < counts, values, 0.0)
+
+
 def make_setup(method: Method, rows: int = 8, length: int = 7, vocabulary: int = 5, seed: int = 0) -> Setup:
     """Random rows, ragged lengths, 0/1 rewards; the sampling and reference policies differ from the updated one."""
     generator = torch.Generator().manual_seed(seed)
@@ -87,6 +118,7 @@ def make_setup(method: Method, rows: int = 8, length: int = 7, vocabulary: int =
             theirs.copy_(mine + 0.3 * theirs)
         sampled, frozen = old(ids), ref(ids)
     needs = method.needs()
+    steps, step_values = random_steps(mask, needs.extra_rollouts, seed) if needs.extra_rollouts else (None, None)
     batch = GenerationBatch(
         rewards=torch.randint(0, 2, (rows,), generator=generator).double(),
         mask=mask,
@@ -97,6 +129,8 @@ def make_setup(method: Method, rows: int = 8, length: int = 7, vocabulary: int =
         old_logps=poison(sampled["logps"], mask) if needs.old else None,
         ref_logps=poison(frozen["logps"], mask) if needs.reference else None,
         values=poison(sampled["values"], mask) if needs.critic else None,
+        steps=steps,
+        step_values=step_values,
     )
     with torch.no_grad():
         credit = method.credit(batch)
@@ -111,6 +145,10 @@ def micro_batch(setup: Setup, rows: Tensor) -> MicroBatch:
     fresh = {key: value for key, value in setup.policy(batch.completion_ids[rows]).items() if key != "logits"}
     fresh = {key: poison(value, mask) for key, value in fresh.items()}
     advantages = credit.advantages[rows]
+    verdict_logps = None
+    if needs.verdict != "none":
+        sign = torch.where(batch.rewards[rows] == 1, 1.0, -1.0)
+        verdict_logps = logsigmoid(sign * setup.policy.verdict_logits(batch.completion_ids[rows], mask))
     state_values = {"none": None, "first": fresh["state_values"][:, :1], "all": fresh["state_values"]}
     return MicroBatch(
         logps=fresh["logps"],
@@ -125,12 +163,19 @@ def micro_batch(setup: Setup, rows: Tensor) -> MicroBatch:
         returns=pick(credit.returns),
         state_values=state_values[needs.state_values],
         entropy=fresh["entropy"] if needs.entropy else None,
+        kl_weights=pick(credit.kl_weights),
+        verdict_logps=verdict_logps,
+        verdict_weights=pick(credit.verdict_weights),
     )
 
 
 def total_loss(method: Method, micro: MicroBatch) -> tuple[Tensor, Metrics]:
-    """The method's loss plus its critic's, as the trainer steps on both."""
-    loss, metrics = method.loss(micro)
+    """The method's loss plus its critic's and its separate verifier's, as the trainer steps on all of them."""
+    separate = method.needs().verdict == "separate"
+    loss, metrics = method.loss(replace(micro, verdict_logps=None) if separate else micro)
+    if separate:
+        verdict_loss, verdict_metrics = method.verdict_loss(micro)
+        loss, metrics = loss + verdict_loss, metrics | verdict_metrics
     if method.needs().critic:
         critic_loss, critic_metrics = method.critic_loss(micro)
         return loss + critic_loss, metrics | critic_metrics

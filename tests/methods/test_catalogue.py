@@ -15,24 +15,29 @@ from repro.errors import InputError
 from repro.methods import base, catalogue, configs
 
 FOLDER = Path(repro.methods.__file__).parent
-SUPPORT = {"__init__", "base", "catalogue", "configs", "terms"}
+SUPPORT = {"__init__", "base", "catalogue", "configs", "options", "terms"}
+PLAIN = [entry for entry in catalogue.METHODS.values() if entry.inner is None]
 
 
 def test_every_method_module_is_in_the_catalogue():
     modules = {path.stem for path in FOLDER.glob("*.py")} - SUPPORT
-    assert modules == set(catalogue.METHODS)
+    assert modules == {entry.name for entry in PLAIN} | {"verified"}
+    assert {entry.inner for entry in catalogue.METHODS.values()} == {entry.name for entry in PLAIN} | {None}
     assert set(catalogue.METHODS) | {"none"} == set(configs.CONFIGS)
 
 
 @pytest.mark.parametrize("entry", catalogue.METHODS.values(), ids=lambda entry: entry.name)
 def test_entry_matches_its_module(entry):
     module = importlib.import_module(entry.module)
-    cls = getattr(module, entry.cls)
+    if entry.inner is None:
+        cls = getattr(module, entry.cls)
+    else:
+        cls = module.verified(catalogue.load(entry.inner))
     assert catalogue.load(entry.name) is cls and issubclass(cls, base.Method)
-    assert cls.name == entry.name
+    assert cls.name == entry.name and cls.__name__ == entry.cls
     assert cls.Config is configs.CONFIGS[entry.name] is getattr(configs, entry.config)
     assert "What differs from the paper" in module.__doc__ and "\n1. " in module.__doc__
-    for text in (getattr(entry, spec.name) for spec in fields(entry)):
+    for text in (getattr(entry, spec.name) for spec in fields(entry) if spec.name != "inner"):
         assert text and "\n" not in text
 
 
@@ -42,23 +47,32 @@ def test_needs_follow_the_config(name):
     needs = method.needs()
     assert (needs.epochs, needs.minibatches) == (2, 3)
     assert needs.unit >= 1
-    clipping = name in ("grpo", "rloo", "ppo")
-    assert needs.old == clipping
+    assert needs.verdict == ("policy" if name.endswith("-v") else "none")
+    name = name.removesuffix("-v")
+    assert needs.old == (name in ("grpo", "rloo", "loo", "vineppo", "ppo"))
     assert needs.critic == (name == "ppo")
     assert needs.state_values == {"tbrm": "first", "brm": "all"}.get(name, "none")
+    assert needs.extra_rollouts == (method.config.k if name == "vineppo" else 0)
 
 
 def test_what_is_not_needed_is_not_asked_for():
     assert catalogue.create({"name": "grpo"}).needs() == base.Needs()
     assert catalogue.create({"name": "grpo", "beta": 0.1}).needs() == base.Needs(reference=True)
     assert catalogue.create({"name": "rloo", "beta": 0.1}).needs() == base.Needs(reference=True, old=True)
+    assert catalogue.create({"name": "loo"}).needs() == base.Needs(old=True, minibatches=2)
+    assert not catalogue.create({"name": "vineppo", "beta": 0}).needs().reference
     bare = catalogue.create({"name": "ppo", "kl_coefficient": 0, "entropy_coefficient": 0}).needs()
     assert not bare.reference and not bare.entropy
 
 
-@pytest.mark.parametrize("name", catalogue.METHODS)
+# Two methods are made of a baseline or a normaliser that another one defines.
+BORROWED = {"loo": {"repro.methods.rloo"}, "vineppo": {"repro.methods.ppo"}, "verified": {"repro.methods"}}
+
+
+@pytest.mark.parametrize("name", [*(entry.name for entry in PLAIN), "verified"])
 def test_methods_import_torch_and_the_base_types_only(name):
     allowed = {"torch", "repro.errors", "repro.methods.base", "repro.methods.configs", "repro.methods.terms"}
+    allowed |= BORROWED.get(name, set())
     for node in ast.walk(ast.parse((FOLDER / f"{name}.py").read_text())):
         if isinstance(node, ast.Import):
             imported = {alias.name for alias in node.names}

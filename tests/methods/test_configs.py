@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import pickle
 import subprocess
 import sys
 from dataclasses import asdict, fields
@@ -32,11 +33,14 @@ def test_defaults_survive_json(name):
     entry = json.loads(json.dumps(configs.to_json(name, config)))
     assert entry["name"] == name and entry["semantics"] == configs.SEMANTICS[name]
     assert configs.from_json(entry) == (name, config)
+    assert pickle.loads(pickle.dumps(config)) == config
 
 
 def test_semantics_and_configs_name_the_same_methods():
     assert set(configs.SEMANTICS) == set(configs.CONFIGS)
     assert all(isinstance(version, int) and version >= 1 for version in configs.SEMANTICS.values())
+    for name in configs.TRAINED:
+        assert configs.SEMANTICS[f"{name}-v"] == configs.SEMANTICS[name] + configs.VERDICT_SEMANTICS - 1
 
 
 def test_the_settings_the_papers_print_are_the_defaults():
@@ -44,12 +48,16 @@ def test_the_settings_the_papers_print_are_the_defaults():
     assert (tbrm.n, tbrm.beta, tbrm.updates) == (1, 0.002, 1)
     assert (ppo.n, ppo.epsilon, ppo.kl_coefficient, ppo.entropy_coefficient) == (1, 0.2, 0.001, 0.001)
     assert ppo.updates == 2
+    vineppo = configs.build("vineppo")
+    assert (vineppo.epsilon, vineppo.beta, vineppo.cap) == (0.2, 1e-4, None)
+    assert configs.build("vineppo", {"epochs": 2, "minibatches": 512 // 64}).updates == 16
 
 
 def test_every_field_has_a_one_line_docstring():
-    tree = ast.parse(Path(configs.__file__).read_text())
+    tree, seen = ast.parse(Path(configs.__file__).read_text()), set()
     for node in tree.body:
-        if isinstance(node, ast.ClassDef) and node.name in {cls.__name__ for cls in configs.CONFIGS.values()}:
+        if isinstance(node, ast.ClassDef):
+            seen.add(node.name)
             documented = set()
             for before, after in zip(node.body, node.body[1:], strict=False):
                 if isinstance(before, ast.AnnAssign) and isinstance(after, ast.Expr):
@@ -57,6 +65,7 @@ def test_every_field_has_a_one_line_docstring():
                     documented.add(before.target.id)
             own = {spec.name for spec in fields(getattr(configs, node.name))}
             assert own == documented, node.name
+    assert seen == {configs.CONFIGS[name].__name__ for name in ("none", *configs.TRAINED)} | {"VerdictConfig"}
 
 
 @pytest.mark.parametrize(
@@ -88,6 +97,21 @@ def test_every_field_has_a_one_line_docstring():
         ("ppo", {"value_clip": 0.0}, "value_clip must be above 0"),
         ("tbrm", {"beta": 0}, "beta must be above 0"),
         ("brm", {"n": 0}, "n must be at least 1"),
+        ("loo", {"n": 1}, "n must be at least 2"),
+        ("loo", {"minibatches": 1}, "at least 2"),
+        ("loo", {"beta": -1}, "beta must be at least 0"),
+        ("vineppo", {"k": 0}, "k must be at least 1"),
+        ("vineppo", {"cap": 0}, "cap must be at least 1"),
+        ("vineppo", {"cap": 2.5}, "cap must be a whole number or null"),
+        ("vineppo", {"minibatches": 1}, "at least 2"),
+        ("vinepo", {}, "did you mean vineppo"),
+        ("grpo-v", {"verify_lambda": -0.1}, "verify_lambda must be at least 0"),
+        ("grpo-v", {"verify_lambda": None}, "verify_lambda must be a number"),
+        ("grpo-v", {"verifier": "judge"}, "verifier must be one of policy, head, separate"),
+        ("grpo-v", {"lambda": 1}, "did you mean verify_lambda"),
+        ("grpo-v", {"n": 1}, "n must be at least 2"),
+        ("loo-v", {"minibatches": 1}, "at least 2"),
+        ("vineppo-v", {"balance": 1}, "balance must be true or false"),
     ],
 )
 def test_bad_input_is_one_clear_line(name, options, message):

@@ -45,10 +45,11 @@ def test_wider_padding_changes_nothing(options):
     method = catalogue.create(options)
     setup = make_setup(method, ROWS, length=7)
     wide = make_setup(method, ROWS, length=7)
-    for name in ("mask", "completion_ids", "old_logps", "ref_logps", "values"):
+    for name in ("mask", "completion_ids", "old_logps", "ref_logps", "values", "steps"):
         tensor = getattr(wide.batch, name)
         if tensor is not None:
-            filler = torch.full((ROWS, 3), torch.nan if tensor.is_floating_point() else 0).to(tensor.dtype)
+            outside = torch.nan if tensor.is_floating_point() else -1 if name == "steps" else 0
+            filler = torch.full((ROWS, 3), outside).to(tensor.dtype)
             setattr(wide.batch, name, torch.cat([tensor, filler], dim=1))
     for name in ("position", "critic_position"):
         parameter = getattr(wide.policy, name)
@@ -67,7 +68,7 @@ def test_wider_padding_changes_nothing(options):
 def test_float32_stays_float32(options):
     setup = make_setup(catalogue.create(options), ROWS)
     setup.policy.float()
-    for name in ("rewards", "old_logps", "ref_logps", "values"):
+    for name in ("rewards", "old_logps", "ref_logps", "values", "step_values"):
         tensor = getattr(setup.batch, name)
         setattr(setup.batch, name, None if tensor is None else tensor.float())
     setup.credit = setup.method.credit(setup.batch)
@@ -81,6 +82,9 @@ def test_weights_are_zero_outside_the_mask_and_credit_has_no_gradient(options):
     setup = make_setup(catalogue.create(options), ROWS)
     assert setup.credit.weights.shape == setup.batch.mask.shape
     assert (setup.credit.weights[~setup.batch.mask] == 0).all()
+    if setup.credit.kl_weights is not None:
+        assert setup.credit.kl_weights.shape == setup.batch.mask.shape
+        assert (setup.credit.kl_weights[~setup.batch.mask] == 0).all()
     assert not setup.credit.weights.requires_grad and not setup.credit.advantages.requires_grad
     assert setup.credit.advantages.shape in (setup.batch.rewards.shape, setup.batch.mask.shape)
     assert torch.isfinite(setup.credit.advantages).all()
