@@ -44,6 +44,12 @@ TASKS = {
             "MultiplyTask",
             "multi-digit multiplication, direct or with partial products; levels are digits per factor",
         ),
+        TaskInfo(
+            "ladder",
+            "repro.tasks.ladder",
+            "LadderTask",
+            "left-to-right calculation modulo 100 with worked steps; levels are kinds and numbers of operations",
+        ),
         _real("svamp", "SVAMP: short word problems, 700 train / 300 test", ("ChilleD/SVAMP",), "MIT"),
         _real("gsm8k", "GSM8K: grade-school word problems, 7,473 train / 1,319 test", ("openai/gsm8k",), "MIT"),
         _real(
@@ -62,6 +68,18 @@ TASKS = {
         _real("aime24", "AIME 2024: 30 test problems", ("math-ai/aime24",), _MAA_NOTE),
         _real("aime25", "AIME 2025: 30 test problems", ("math-ai/aime25",), _MAA_NOTE),
         _real("amc23", "AMC 2023: 40 test problems", ("math-ai/amc23",), _MAA_NOTE),
+        _real(
+            "math2",
+            "MATH^2: 210 test problems that combine two skills of MATH",
+            ("veds12/math-squared",),
+            "MIT",
+        ),
+        _real(
+            "gpqa",
+            "GPQA Diamond, physics: multiple-choice test questions of graduate level",
+            ("Idavidrein/gpqa",),
+            "CC-BY-4.0; access on request, questions must not be published",
+        ),
         _real(
             "minerva",
             "Minerva Math: 272 test problems of science courses",

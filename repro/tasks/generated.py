@@ -129,6 +129,12 @@ class GeneratedTask(Task):
             outcomes.append(check_number(answer, prompt.answer) if marker else Outcome.UNPARSED)
         return outcomes
 
+    def answers(self, completions: Sequence[str]) -> list[str | None]:
+        """See Task."""
+        from repro.tasks.answers import parse_number, spell
+
+        return [spell(parse_number(text.partition(MARKER)[2])) for text in completions]
+
     def split_steps(self, text: str) -> list[str]:
         """See Task: a step ends with its semicolon."""
         return re.findall(r"[^;]*;|[^;]+", text)

@@ -77,13 +77,29 @@ class RealTask(Task):
     def check(self, completions: Sequence[str], prompts: Sequence[Prompt]) -> list[Outcome]:
         from repro.tasks.answers import check_numeric, check_symbolic_many
 
-        answers = [_tagged(_cut(text, self.template.stop), self.template.answer_tag) for text in completions]
+        answers = self._final(completions)
         if self.answer_kind == "numeric":
             return [check_numeric(text, prompt.answer) for text, prompt in zip(answers, prompts, strict=True)]
         return check_symbolic_many([(text, prompt.answer) for text, prompt in zip(answers, prompts, strict=True)])
 
+    def answers(self, completions: Sequence[str]) -> list[str | None]:
+        """See Task."""
+        from repro.tasks.answers import extract_number, spell, voting_form
+
+        texts = self._final(completions)
+        if self.answer_kind == "numeric":
+            return [spell(extract_number(text)) for text in texts]
+        return [voting_form(text) for text in texts]
+
+    def _final(self, completions: Sequence[str]) -> list[str]:
+        return [_tagged(_cut(text, self.template.stop), self.template.answer_tag) for text in completions]
+
     def split_steps(self, text: str) -> list[str]:
-        """See Task: a step is a line with the line breaks after it."""
+        """See Task: VinePPO's splitter for maths with formulas; else a step is a line with the line breaks after it."""
+        if self.answer_kind == "symbolic":
+            from repro.methods.vineppo import split_steps  # with torch, which listing tasks must not load
+
+            return split_steps(text)
         return re.findall(r"[^\n]*\n+|[^\n]+", text)
 
     def provenance(self) -> list[dict]:
@@ -156,10 +172,13 @@ def _to_prompts(rows: Iterable[files.Row], source: Source, kind: str) -> tuple[l
                 repeated += 1
                 continue
             seen.add(fields.question)
+        if source.only_level and fields.level != source.only_level:
+            continue
         answer = _gold_number(fields.answer) if kind == "numeric" else _gold_symbolic(fields.answer)
         if answer is None:
             if not source.skip_unreadable:
-                raise InputError(f"{row.where}: the answer {fields.answer[:40]!r} is not a number")
+                wanted = "a number" if kind == "numeric" else "an answer"
+                raise InputError(f"{row.where}: the answer {fields.answer[:40]!r} is not {wanted}")
             unreadable += 1
             continue
         prompts.append(Prompt(number, fields.question, answer, fields.level, fields.solution, fields.source_id))
@@ -168,20 +187,16 @@ def _to_prompts(rows: Iterable[files.Row], source: Source, kind: str) -> tuple[l
 
 def _gold_number(text: str) -> str | None:
     """A gold number written plainly ("27.0" -> "27", "336^\\circ" -> "336"), None where it is none."""
-    from repro.tasks.answers import parse_number
+    from repro.tasks.answers import parse_number, spell
 
-    value = parse_number(text)
-    if value is None:
-        return None
-    plain = f"{value:f}" if value else "0"
-    return plain.rstrip("0").rstrip(".") if "." in plain else plain
+    return spell(parse_number(text))
 
 
-def _gold_symbolic(text: str) -> str:
+def _gold_symbolic(text: str) -> str | None:
     text = text.strip()
     if len(text) > 2 and text[0] == text[-1] == "$" and text.count("$") == 2:
         text = text[1:-1].strip()
-    return text
+    return text or None
 
 
 def _cut(text: str, stop: Sequence[str]) -> str:

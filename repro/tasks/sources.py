@@ -8,6 +8,7 @@ are made canonical here: numeric ones are written without `.0`, commas or `^\cir
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -43,7 +44,8 @@ class Source:
     reader: Callable[[Row], Fields]
     config: str | None = None
     unique: bool = False  # keep only the first row of each question
-    skip_unreadable: bool = False  # leave out, and count, rows whose gold answer is no number
+    skip_unreadable: bool = False  # leave out, and count, rows whose gold answer is no number (or none at all)
+    only_level: str = ""  # keep only rows of this level
     errata: dict[str, str] = field(default_factory=dict)  # rows known to be wrong; kept, and named in the provenance
 
 
@@ -125,6 +127,27 @@ def _olympiad(row: Row) -> Fields:
     return Fields(row.text("question", "problem"), answer, row.optional("subfield"), source_id=row.optional("id"))
 
 
+def _math2(row: Row) -> Fields:
+    """The answer is a field of its own or the box of the solution; rows with neither are counted and left out."""
+    from repro.tasks.answers.extract import marked_answer
+
+    question, solution = row.text("Question", "question", "problem"), row.optional("Solution", "solution")
+    marked = marked_answer(solution)
+    answer = row.optional("Answer", "answer") or (marked.text if marked is not None else "")
+    return Fields(question, answer, row.optional("level"), solution or None, row.optional("id"))
+
+
+def _gpqa(row: Row) -> Fields:
+    """Four choices in an order that depends on the row alone; the answer is a letter."""
+    choices = [row.text(name).strip() for name in ("Correct Answer", *(f"Incorrect Answer {i}" for i in (1, 2, 3)))]
+    source_id = row.optional("Record ID")
+    digest = hashlib.sha256((source_id or row.text("Question")).encode()).digest()
+    order = sorted(range(4), key=lambda i: digest[i : i + 4])
+    listed = "\n".join(f"({letter}) {choices[i]}" for letter, i in zip("ABCD", order, strict=True))
+    question = f"{row.text('Question').strip()}\n\n{listed}\n\nAnswer with the letter of the right choice."
+    return Fields(question, "ABCD"[order.index(0)], row.optional("High-level domain"), source_id=source_id)
+
+
 _CHAL_680 = {"chal-680": "the authors' answer 1 contradicts their own equation, which gives 5"}
 _MATH500 = Source("HuggingFaceH4/MATH-500", "test", "math500", ("math500", "test"), _math)
 
@@ -164,6 +187,15 @@ REAL = {
     "aime24": RealSpec("numeric", test=_contest_source("aime24")),
     "aime25": RealSpec("numeric", test=_contest_source("aime25")),
     "amc23": RealSpec("numeric", test=_contest_source("amc23")),
+    # MATH^2 (arXiv 2407.21009) and GPQA (2311.12022): from the hub only; GPQA's authors ask that no question be copied.
+    "math2": RealSpec(
+        "symbolic",
+        test=Source("veds12/math-squared", "train", "math2", ("math2", "test"), _math2, skip_unreadable=True),
+    ),
+    "gpqa": RealSpec(
+        "symbolic",
+        test=Source("Idavidrein/gpqa", "train", "gpqa", ("gpqa", "test"), _gpqa, "gpqa_diamond", only_level="Physics"),
+    ),
     "minerva": RealSpec(
         "symbolic", test=Source("math-ai/minervamath", "test", "minerva", ("test", "minerva"), _contest)
     ),

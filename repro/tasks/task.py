@@ -53,6 +53,13 @@ class Task(ABC):
         """One outcome per (completion, prompt) pair. Never raises on model text."""
 
     @abstractmethod
+    def answers(self, completions: Sequence[str]) -> list[str | None]:
+        """The answer each completion gives, in one spelling per value, for voting; None where `check` says unparsed.
+
+        Equal answers are equally right. Answers that differ in spelling may still both be right (symbolic tasks).
+        """
+
+    @abstractmethod
     def split_steps(self, text: str) -> list[str]:
         """The reasoning steps of a completion; they concatenate back to `text` exactly."""
 

@@ -290,3 +290,48 @@ def test_text_after_a_stop_string_does_not_count(fake_hub):
 def test_steps_are_lines():
     steps = load("gsm8k").split_steps("\nFirst.\n\nSecond.\n#### 4")
     assert steps == ["\n", "First.\n\n", "Second.\n", "#### 4"]
+
+
+GPQA_ROW = {
+    "Question": "Which one?",
+    "Correct Answer": "right",
+    **{f"Incorrect Answer {i}": f"wrong {i}" for i in (1, 2, 3)},
+    "High-level domain": "Physics",
+}
+
+
+def test_gpqa_is_physics_with_choices_in_an_order_of_the_rows_own(fake_hub):
+    rows = [{**GPQA_ROW, "Record ID": f"rec{i}"} for i in range(40)]
+    fake_hub[0]["Idavidrein/gpqa", "train"] = [*rows, {**GPQA_ROW, "Record ID": "x", "High-level domain": "Biology"}]
+    task = load("gpqa")
+    prompts = task.prompts("test")
+    assert fake_hub[1][0][1] == "gpqa_diamond" and len(prompts) == 40
+    for prompt in prompts:
+        assert f"({prompt.answer}) right" in prompt.question
+    assert {prompt.answer for prompt in prompts} == set("ABCD")
+    first = prompts[0]
+    other = next(letter for letter in "ABCD" if letter != first.answer)
+    given = [f"so \\boxed{{{first.answer}}}", f"\\boxed{{{other}}}", f"\\boxed{{\\text{{({first.answer})}}}}", "hm"]
+    found = task.check(given, [first] * 4)
+    assert found[0] is Outcome.CORRECT and found[1] is not Outcome.CORRECT and found[3] is Outcome.UNPARSED
+
+
+def test_math2_takes_the_answer_from_its_field_or_from_the_box_of_the_solution(fake_hub):
+    fake_hub[0]["veds12/math-squared", "train"] = [
+        {"Question": "p", "Answer": "$\\frac{1}{2}$", "Solution": "long"},
+        {"question": "q", "solution": "thus \\boxed{7}"},
+        {"question": "r", "solution": "no box"},
+    ]
+    task = load("math2")
+    assert sorted(prompt.answer for prompt in task.prompts("test")) == ["7", "\\frac{1}{2}"]
+    assert task.provenance()[0]["unreadable"] == 1
+
+
+def test_symbolic_tasks_use_the_papers_splitter_and_answers_for_voting_are_one_spelling_per_number(fake_hub):
+    fake_hub[0]["HuggingFaceH4/MATH-500", "test"] = [{"problem": "p", "solution": "\\boxed{5}"}]
+    task = load("math500")
+    text = "We add the numbers first, carefully. Then the sum of both is $5.0$ as wanted.\n\nSo it is $\\boxed{5}$."
+    steps = task.split_steps(text)
+    assert "".join(steps) == text and len(steps) > 1
+    texts = ["\\boxed{5}", "\\boxed{5.0}", "so \\boxed{\\frac{1}{2}}.", "none", "\\boxed{"]
+    assert task.answers(texts) == ["5", "5", "\\frac{1}{2}", None, None]

@@ -94,6 +94,14 @@ def extract_number(text: str) -> Decimal | None:
     return _final_number(tail(text))
 
 
+def spell(value: Decimal | None) -> str | None:
+    """One spelling per value: no exponent, no zeros behind the point; None stays None."""
+    if value is None:
+        return None
+    text = f"{value:f}" if value else "0"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 def check_numeric(completion: str, gold: str) -> Outcome:
     """Correct, wrong, or unparsed: no single number could be read. An unusable gold makes everything unparsed."""
     return _compare(extract_number(completion), gold)

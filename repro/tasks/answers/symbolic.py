@@ -23,7 +23,7 @@ import re
 
 from repro.tasks.answers import workers as pool
 from repro.tasks.answers.extract import marked_answer
-from repro.tasks.answers.numeric import check_numeric, parse_number
+from repro.tasks.answers.numeric import check_numeric, extract_number, parse_number, spell
 from repro.tasks.outcome import Outcome
 
 LONGEST_ANSWER = 400  # characters; the longest gold of MATH has about 160
@@ -57,6 +57,20 @@ def check_symbolic_many(pairs: list[tuple[str, str]], deadline: float = DEADLINE
     hard = list(dict.fromkeys(item for item in judged if isinstance(item, tuple)))
     found = dict(zip(hard, pool.compare(hard, deadline, workers), strict=True))
     return [item if isinstance(item, Outcome) else found[item] for item in judged]
+
+
+def voting_form(completion: str) -> str | None:
+    """The answer of a completion in a plain spelling, so that equal ones can be counted; None without a usable one.
+
+    Numbers are spelled by value. Other forms of one value (`\\frac12` and `0.5`) are not brought together: telling
+    them apart costs a comparison by math-verify per pair, and votes that are split do no more than weaken a majority.
+    """
+    marked = marked_answer(completion)
+    if marked is None or not marked.final:
+        return spell(extract_number(completion))
+    if not marked.text or len(marked.text) > LONGEST_ANSWER:
+        return None
+    return spell(parse_number(marked.text)) or _plain(marked.text) or None
 
 
 def _judge(completion: str, gold: str) -> Outcome | tuple[str, str]:
