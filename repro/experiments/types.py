@@ -48,7 +48,7 @@ class ScaleSettings:
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence of a paper as a contrast of two arms on one metric.
+    """A sentence of a paper as a contrast of two arms on one metric, or of two metrics (`against_metric`).
 
     The effect is always in favour of `arm` when large. With contrast "difference" it is `arm - against` when `better`
     is "higher" and `against - arm` when "lower"; with "ratio" it is `arm / against` when "higher" and `against / arm`
@@ -71,6 +71,9 @@ class Claim:
     better: Literal["higher", "lower"]
     margin: float
     paper_supports: str  # what the paper's own numbers support, which may be less than the sentence
+    against_metric: str | None = (
+        None  # metric of `against` (which may then be `arm` itself); None: the same as `metric`
+    )
 
 
 @dataclass(frozen=True)

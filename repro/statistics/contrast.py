@@ -1,9 +1,20 @@
 """From stored records to a result per claim: estimate, interval, P(improvement), verdict, reason.
 
 Metrics of a claim (`:set` picks one evaluation set, otherwise the mean over all sets but "dev" is meant):
-accuracy, greedy, pass@k, truncated, unparsed from the per-question outcomes; time_per_step[:completions_equal] from the
+accuracy, greedy, pass@k, truncated, unparsed from the per-question outcomes; majority@N, best@N, weighted@N and
+verifier_accuracy from the scored pools of samples, per question too; verifier_auc, joint@N, joint_majority@N, one
+number per set and seed, so their interval holds the choice of seeds only; time_per_step[:completions_equal] from the
 rounds of the timing record, prompts held equal unless named otherwise; predicted_peak, exact; measured_peak (bytes on
 CUDA, sampling engine and evaluation apart); last_reward (mean over the last 10 generation batches).
+`against_metric` gives the rival a metric of its own; both sides may then be the same arm.
+
+Sample efficiency is written `weighted@efficiency[:set]`, with `against_metric` in the same form (the rival's rule):
+how many times fewer samples the arm needs, by its rule, to reach the best accuracy of the rival by the rival's rule, on
+the curves of mean accuracy over N (`repro.statistics.efficiency`; contrast ratio, better higher). Its interval comes
+from whole curves: each resample of seeds and questions is the same for every N and both arms, and the factor is
+computed from the resampled curves. The seed part of each curve has the tails of Student's t as everywhere, the factor
+itself is then read off as it is: its percentiles are not corrected again. A resampled curve that never reaches the
+target counts by the floor of that module, so both ends of the interval are always finite.
 
 Seeds are paired when both arms have the same ones, or at least 5 in common (then only those count); otherwise the seed
 level is drawn for each arm apart. Draws are a function of the claim's id and the records alone.
@@ -28,10 +39,12 @@ from repro.statistics.bootstrap import (
     percentile_interval,
     ratio_draws,
 )
+from repro.statistics.efficiency import compare_curves, efficiency_draws
 from repro.statistics.holm import ALPHA, holm_levels, p_value, step_down
 from repro.statistics.intervals import Interval, aa_interval, accuracy_interval
-from repro.statistics.scores import Missing, arm_scores, by_seed, predicted_peak, rounds
+from repro.statistics.scores import EFFICIENCY, Missing, arm_curves, arm_scores, by_seed, predicted_peak, rounds
 from repro.statistics.verdict import MINIMUM_SEEDS, Verdict, boundary, no_verdict_reason, oriented, verdict
+from repro.store.outcomes import RULES
 
 
 @dataclass(frozen=True)
@@ -148,6 +161,9 @@ def _one_arm(
 def _contrast(claim: Any, records: list[dict], timing: dict | None, resamples: int) -> _Contrast:
     rng = _generator(claim.id)
     name, _, detail = claim.metric.partition(":")
+    against_metric = claim.against_metric or claim.metric
+    if name in ("time_per_step", "predicted_peak") and against_metric != claim.metric:
+        raise InputError(f"claim {claim.id}: {name} can only be compared with itself, not with {against_metric}")
     if name == "time_per_step":
         return _cost(claim, timing, detail or "prompts_equal", rng, resamples)
     one, two = by_seed(records, claim.arm), by_seed(records, claim.against)
@@ -158,9 +174,13 @@ def _contrast(claim: Any, records: list[dict], timing: dict | None, resamples: i
     paired = set(one) == set(two) or len(shared) >= MINIMUM_SEEDS
     if paired:
         one, two = ({seed: chosen[seed] for seed in shared} for chosen in (one, two))
-    (arm, questions), (rival, others) = arm_scores(one, claim.metric), arm_scores(two, claim.metric)
+    if EFFICIENCY in (name.partition("@")[2], against_metric.partition(":")[0].partition("@")[2]):
+        return _efficiency(claim, one, two, rng, resamples, paired)
+    (arm, questions), (rival, others) = arm_scores(one, claim.metric), arm_scores(two, against_metric)
+    if np.size(arm[0][0]) != np.size(rival[0][0]) and claim.metric != against_metric:
+        raise InputError(f"claim {claim.id}: {claim.metric} and {against_metric} are not of one kind")
     if questions != others:
-        raise Missing(f"{claim.arm} and {claim.against} were evaluated on different questions: run both again")
+        raise _different_questions(claim)
     arm_means, rival_means = _means(arm), _means(rival)
     count = min(len(one), len(two))
     draws = None
@@ -173,6 +193,42 @@ def _contrast(claim: Any, records: list[dict], timing: dict | None, resamples: i
         improvement = 1 - improvement
     estimate = _effect(claim, arm_means.mean(), rival_means.mean())
     return _Contrast(estimate, draws, improvement, count, paired=paired)
+
+
+def _efficiency(
+    claim: Any, one: dict[int, dict], two: dict[int, dict], rng: np.random.Generator, resamples: int, paired: bool
+) -> _Contrast:
+    """The sample-efficiency factor of `one` over `two`, on the curves of both (see the module's docstring)."""
+    (rule, only), (rival_rule, rival_only) = (
+        _efficiency_rule(claim, metric) for metric in (claim.metric, claim.against_metric or claim.metric)
+    )
+    if (claim.contrast, claim.better) != ("ratio", "higher") or only != rival_only:
+        raise InputError(f"claim {claim.id}: {EFFICIENCY} needs contrast ratio, better higher, and one set for both")
+    sizes, arm, questions = arm_curves(one, rule, only)
+    rival_sizes, rival, others = arm_curves(two, rival_rule, only)
+    if questions != others:
+        raise _different_questions(claim)
+    if sizes != rival_sizes:
+        raise Missing(f"{claim.arm} and {claim.against} have different sizes N: run both again")
+    estimate, improvement = compare_curves(sizes, arm, rival)
+    count, draws = min(len(one), len(two)), None
+    if count > 1 or arm[0].shape[1] > 1:
+        draws = efficiency_draws(sizes, arm, rival, rng, resamples, paired)
+    return _Contrast(estimate, draws, improvement, count, paired=paired)
+
+
+def _efficiency_rule(claim: Any, metric: str) -> tuple[str, str]:
+    """Rule and set of `weighted@efficiency:set`; the set is "" for the mean over all."""
+    name, _, only = metric.partition(":")
+    rule, _, word = name.partition("@")
+    if word != EFFICIENCY or rule not in RULES:
+        known = ", ".join(f"{rule}@{EFFICIENCY}" for rule in RULES)
+        raise InputError(f"claim {claim.id}: {metric} is not an efficiency: use {known}, for the rival too")
+    return rule, only
+
+
+def _different_questions(claim: Any) -> Missing:
+    return Missing(f"{claim.arm} and {claim.against} were evaluated on different questions: run both again")
 
 
 def _cost(claim: Any, timing: dict | None, held_equal: str, rng: np.random.Generator, resamples: int) -> _Contrast:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from repro.errors import InputError
 from repro.store.key import deciding
-from repro.store.outcomes import question_scores
+from repro.store.outcomes import RULES, question_scores, rule_scores
 from repro.store.records import newest
 
-_QUESTION_METRICS = ("accuracy", "greedy", "truncated", "unparsed")
+_QUESTION_METRICS = ("accuracy", "greedy", "truncated", "unparsed", "verifier_accuracy")
+_COUNTED = ("pass", *RULES)  # with @N
+_SET_METRICS = ("verifier_auc",)  # one number per set, from the record's metrics
+_COUNTED_SET_METRICS = ("joint", "joint_majority")  # with @N
+EFFICIENCY = "efficiency"  # weighted@efficiency, see `repro.statistics.contrast`
 _NOT_TRAINING = ("base", "generate", "extra_rollouts", "evaluate")
 _LAST = 10  # generation batches behind "last_reward"
 
@@ -37,31 +42,86 @@ def by_seed(records: list[dict], arm: str) -> dict[int, dict]:
 def arm_scores(chosen: dict[int, dict], metric: str) -> tuple[list[np.ndarray], list[Any]]:
     """Scores, one (S, Q_k) array per evaluation set, and the questions they belong to (to compare two arms).
 
-    Metrics of a whole trial come as one (S, 1) array.
+    Metrics of a whole trial come as one (S, 1) array without questions; metrics of a whole set as one (S, 1) array per
+    set, with None for its questions.
     """
     name, _, only = metric.partition(":")
     if name in _TRIAL_METRICS:
         return [np.array([[_TRIAL_METRICS[name](record)] for record in chosen.values()])], []
-    if name not in _QUESTION_METRICS and not name.startswith("pass@"):
-        known = ", ".join((*_QUESTION_METRICS, "pass@k", "time_per_step", "predicted_peak", *_TRIAL_METRICS))
+    stem = name.partition("@")[0] if "@" in name else ""
+    if name in _SET_METRICS or stem in _COUNTED_SET_METRICS:
+        return _set_scores(chosen, name, only), [(set_name, None) for set_name in _set_names(chosen, only)]
+    if name not in _QUESTION_METRICS and stem not in _COUNTED:
+        counted = (f"{word}@N" for word in (*_COUNTED, *_COUNTED_SET_METRICS))
+        known = ", ".join(
+            (*_QUESTION_METRICS, *counted, *_SET_METRICS, "time_per_step", "predicted_peak", *_TRIAL_METRICS)
+        )
         raise InputError(f"unknown metric {metric!r}: use one of {known}")
-    first = next(iter(chosen.values()))
-    names = [only] if only else sorted(set(first["outcomes"]) - {"dev"}) or sorted(first["outcomes"])
     scores, questions = [], []
-    for set_name in names:
+    for set_name, entries in _entries(chosen, only):
+        scores.append(_stacked(chosen, set_name, [lambda e=entry: question_scores(e, name) for entry in entries]))
+        questions.append((set_name, entries[0]["questions"]))
+    return scores, questions
+
+
+def arm_curves(chosen: dict[int, dict], rule: str, only: str) -> tuple[list[int], list[np.ndarray], list[Any]]:
+    """A rule's accuracy over the sizes: sizes (N of them), one (S, Q_k, N) array per set, and the questions."""
+    curves, questions, sizes = [], [], []
+    for set_name, entries in _entries(chosen, only):
+        curves.append(_stacked(chosen, set_name, [lambda e=entry: rule_scores(e, rule) for entry in entries]))
+        questions.append((set_name, entries[0]["questions"]))
+        sizes += [entry["scaling"]["sizes"] for entry in entries]
+    if any(one != sizes[0] for one in sizes):
+        raise Missing(f"the sizes N of {_arm(chosen)} differ between its seeds or sets")
+    return sizes[0], curves, questions
+
+
+def _set_names(chosen: dict[int, dict], only: str) -> list[str]:
+    """The set called `only`, or all sets but dev. `Missing` if the arm has none."""
+    outcomes = next(iter(chosen.values()))["outcomes"]
+    names = [only] if only else sorted(set(outcomes) - {"dev"}) or sorted(outcomes)
+    if not names:
+        raise Missing(f"{_arm(chosen)} has no outcomes")
+    return names
+
+
+def _entries(chosen: dict[int, dict], only: str) -> list[tuple[str, list[dict]]]:
+    """(set, its outcomes by seed), with the same questions for every seed."""
+    found = []
+    for set_name in _set_names(chosen, only):
         entries = [record["outcomes"].get(set_name) for record in chosen.values()]
         if None in entries:
-            raise Missing(f"{first['arm']} has no outcomes for the set {set_name}")
+            raise Missing(f"{_arm(chosen)} has no outcomes for the set {set_name}")
         if any(entry["questions"] != entries[0]["questions"] for entry in entries):
-            raise Missing(f"the seeds of {first['arm']} were evaluated on different questions of {set_name}")
-        try:
-            scores.append(np.stack([question_scores(entry, name) for entry in entries]))
-        except InputError as error:
-            raise Missing(f"{first['arm']}, set {set_name}: {error}") from error
-        questions.append((set_name, entries[0]["questions"]))
-    if not names:
-        raise Missing(f"{first['arm']} has no outcomes")
-    return scores, questions
+            raise Missing(f"the seeds of {_arm(chosen)} were evaluated on different questions of {set_name}")
+        found.append((set_name, entries))
+    return found
+
+
+def _stacked(chosen: dict[int, dict], set_name: str, readers: list[Callable[[], np.ndarray]]) -> np.ndarray:
+    """What the readers return, seed by seed; `Missing` if one cannot, or if the shapes differ."""
+    try:
+        rows = [read() for read in readers]
+    except InputError as error:
+        raise Missing(f"{_arm(chosen)}, set {set_name}: {error}") from error
+    if len({row.shape for row in rows}) > 1:
+        raise Missing(f"the seeds of {_arm(chosen)} have different sizes N of {set_name}")
+    return np.stack(rows)
+
+
+def _set_scores(chosen: dict[int, dict], name: str, only: str) -> list[np.ndarray]:
+    scores = []
+    for set_name in _set_names(chosen, only):
+        values = [record["metrics"].get(f"{set_name}/{name}") for record in chosen.values()]
+        # Records may come from outside, and their metrics are not checked one by one.
+        if not all(type(value) in (int, float) and np.isfinite(value) for value in values):
+            raise Missing(f"{_arm(chosen)} has no {name} on the set {set_name}")
+        scores.append(np.array(values, dtype=float)[:, None])
+    return scores
+
+
+def _arm(chosen: dict[int, dict]) -> str:
+    return next(iter(chosen.values()))["arm"]
 
 
 def rounds(timing: dict | None, arm: str, held_equal: str) -> np.ndarray:

@@ -146,6 +146,10 @@ class EvaluationSet:
     """Sampling temperature; 0 means greedy decoding, with n = 1 (Avg@1 as papers report it)."""
     greedy: bool = True
     """Also decode every question once greedily."""
+    name: str | None = None
+    """Label of the set in records and tables; null means the task's name (and the split, if it is not test)."""
+    verify: bool = False
+    """Score every sample with the trained model as verifier, and record accuracy against the number of samples."""
 
     def validate(self, where: str) -> None:
         positive(self, where, "n")
@@ -153,6 +157,8 @@ class EvaluationSet:
         require(self.temperature > 0 or self.n == 1, f"{where}.temperature=0 draws one completion: set n to 1")
         require(self.questions is None or self.questions > 0, f"{where}.questions must be positive or null")
         require(bool(self.split), f"{where}.split is empty")
+        require(self.name is None or bool(_NAME.fullmatch(self.name)), f"{where}.name={self.name!r} is not a name")
+        require(not self.verify or self.n > 1, f"{where}.verify needs a pool of samples: set n to at least 2")
 
 
 @dataclass(frozen=True)
@@ -169,6 +175,10 @@ class EvaluationSettings:
     """Questions of the dev split behind each point of the learning curve."""
     dev_n: int = 4
     """Sampled completions per dev question."""
+    backend: Literal["transformers", "vllm"] = "transformers"
+    """Engine that samples the completions of the sets; points of the learning curve use the trainer's own."""
+    budgets: tuple[int, ...] = ()
+    """Token limits below max_completion at which sets with verify are measured as well (sequential scaling)."""
 
     def __post_init__(self):
         lists_to_tuples(self)
@@ -176,6 +186,9 @@ class EvaluationSettings:
     def validate(self, where: str = "evaluation") -> None:
         positive(self, where, "max_completion", "batch", "dev_questions", "dev_n")
         require(bool(self.sets), f"{where}.sets is empty: name at least one set")
+        wrong = [budget for budget in self.budgets if not 0 < budget <= self.max_completion]
+        require(not wrong, f"{where}.budgets must lie in 1 … max_completion={self.max_completion}, not {wrong[:1]}")
+        require(list(self.budgets) == sorted(set(self.budgets)), f"{where}.budgets must rise from one to the next")
         for index, item in enumerate(self.sets):
             item.validate(f"{where}.sets[{index}]")
 

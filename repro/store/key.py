@@ -13,6 +13,8 @@ from typing import Any
 from repro.store.config import TrialConfig
 
 _NAMES = ("experiment", "arm", "variant")
+# Settings that came after the first records: at these values a trial is what it was before they existed.
+_LATER = {"name": None, "verify": False}, {"backend": "transformers", "budgets": []}
 _WITHOUT_EFFECT = ("trackers", "keep_checkpoints", "checkpoint_every", "processes")
 
 
@@ -38,8 +40,21 @@ def deciding(config: dict[str, Any]) -> dict[str, Any]:
     """The part of `TrialConfig.to_json()` that decides the result."""
     content = {name: value for name, value in config.items() if name not in _NAMES}
     content["train"] = {name: value for name, value in config["train"].items() if name not in _WITHOUT_EFFECT}
+    content["evaluation"] = before(config["evaluation"])
     content["base"] = {name: value for name, value in config["base"].items() if name != "path"}
     return _same_numbers(content)
+
+
+def before(evaluation: dict[str, Any]) -> dict[str, Any]:
+    """Evaluation settings in JSON without later additions that are at their neutral values."""
+    of_set, of_all = _LATER
+    kept = {name: value for name, value in evaluation.items() if name not in of_all or value != of_all[name]}
+    if "sets" in kept:
+        kept["sets"] = [
+            {name: value for name, value in one.items() if name not in of_set or value != of_set[name]}
+            for one in kept["sets"]
+        ]
+    return kept
 
 
 def _same_numbers(value: Any) -> Any:

@@ -15,6 +15,7 @@ import numpy as np
 from repro.errors import InputError
 
 LETTERS = frozenset("cwuCWU")
+RULES = ("majority", "best", "weighted")  # how one answer is chosen from N samples, see `repro.store.scaling`
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,10 @@ def decode_greedy(text: str) -> Outcomes:
 def question_scores(entry: dict[str, Any], metric: str) -> np.ndarray:
     """Score of each question, float (Q,), from one set of a record's "outcomes".
 
-    Metrics: accuracy (Avg@n), greedy, pass@k (1 - C(n-c, k) / C(n, k)), truncated, unparsed. `InputError` if unknown,
-    if k > n, or if the set was not decoded greedily.
+    Metrics: accuracy (Avg@n), greedy, pass@k (1 - C(n-c, k) / C(n, k)), truncated, unparsed; where the set's pool was
+    scored, majority@N, best@N and weighted@N (chance that the rule's answer to N samples is correct) and
+    verifier_accuracy (share of the samples judged rightly). `InputError` if unknown, if k > n, if N is not among the
+    sizes, or if the set was not decoded greedily or not scored.
     """
     if metric == "greedy":
         if entry.get("greedy") is None:
@@ -78,10 +81,35 @@ def question_scores(entry: dict[str, Any], metric: str) -> np.ndarray:
     if metric in ("truncated", "unparsed"):
         return getattr(outcomes, metric).mean(axis=1)
     prefix, _, k_text = metric.partition("@")
-    if prefix != "pass" or not k_text.isdigit() or int(k_text) == 0:
-        raise InputError(f"unknown metric {metric!r}: use accuracy, greedy, pass@k, truncated or unparsed")
+    if metric == "verifier_accuracy":
+        return np.asarray(_scaling(entry)["verifier"]["right"], dtype=float) / outcomes.correct.shape[1]
+    if prefix in RULES and _is_count(k_text):
+        sizes = _scaling(entry)["sizes"]
+        if int(k_text) not in sizes:
+            raise InputError(f"no {metric}: the record has {prefix}@N for N = {', '.join(map(str, sizes))}")
+        return rule_scores(entry, prefix)[:, sizes.index(int(k_text))]
+    if prefix != "pass" or not _is_count(k_text):
+        raise InputError(
+            f"unknown metric {metric!r}: use accuracy, greedy, pass@k, truncated, unparsed, majority@N, best@N, "
+            "weighted@N or verifier_accuracy"
+        )
     n, k = outcomes.correct.shape[1], int(k_text)
     if k > n:
         raise InputError(f"pass@{k} needs at least {k} samples per question, the record holds {n}")
     by_count = np.array([1 - math.comb(n - c, k) / math.comb(n, k) for c in range(n + 1)])
     return by_count[outcomes.correct.sum(axis=1)]
+
+
+def rule_scores(entry: dict[str, Any], rule: str) -> np.ndarray:
+    """Chance that the rule's answer is correct, float (Q, S): question by question, over the sizes of the set."""
+    return np.asarray(_scaling(entry)["curves"][rule], dtype=float).T / 1000
+
+
+def _scaling(entry: dict[str, Any]) -> dict[str, Any]:
+    if entry.get("scaling") is None:
+        raise InputError("the samples of these questions were not scored by a verifier")
+    return entry["scaling"]
+
+
+def _is_count(text: str) -> bool:
+    return text.isascii() and text.isdigit() and int(text) > 0

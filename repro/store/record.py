@@ -12,6 +12,7 @@ from typing import Any, NotRequired, TypedDict
 from repro.errors import InputError
 from repro.store.config import SCALES, experiment_id
 from repro.store.outcomes import LETTERS
+from repro.store.scaling import Scaling, check_scaling
 
 SCHEMA = 1
 PHASES = (
@@ -50,6 +51,7 @@ class OutcomeSet(TypedDict):
     levels: list[str]  # difficulty levels, Q of them ("" if the task has none)
     samples: list[str]  # Q strings of n letters, see repro.store.outcomes
     greedy: str | None  # Q letters, or null if not decoded greedily
+    scaling: NotRequired[Scaling | None]  # where the samples were scored by the model as verifier
 
 
 class CurvePoint(TypedDict):
@@ -227,6 +229,8 @@ def _check_outcomes(name: str, entry: Any) -> None:
     if greedy is not None:
         good = isinstance(greedy, str) and len(greedy) == len(questions) and LETTERS.issuperset(greedy)
         _require(good, f"{where} need one greedy letter per question")
+    if entry.get("scaling") is not None:
+        check_scaling(where, entry["scaling"], len(questions), len(samples[0]))
 
 
 def _check_types(record: dict[str, Any], wanted: dict[str, type]) -> None:

@@ -22,6 +22,7 @@ class Claim:
     contrast: str = "difference"
     better: str = "higher"
     margin: float = 0.0
+    against_metric: str | None = None
 
 
 def record(arm, seed, accuracy=0.5, sets=("chain",), scale="micro", questions=QUESTIONS, n=8, **changes):
@@ -47,7 +48,7 @@ def record(arm, seed, accuracy=0.5, sets=("chain",), scale="micro", questions=QU
         "arm": arm,
         "seed": seed,
         "status": "done",
-        "config": {"arm": arm, "seed": seed, "train": train, "base": {"kind": "micro"}},
+        "config": {"arm": arm, "seed": seed, "train": train, "base": {"kind": "micro"}, "evaluation": {"sets": []}},
         "hashes": {"base": "b"},
         "outcomes": outcomes,
         "health": [{"step": 1, "reward": 0.1}] + [{"step": i, "reward": accuracy} for i in range(2, 12)],
@@ -61,6 +62,38 @@ def record(arm, seed, accuracy=0.5, sets=("chain",), scale="micro", questions=QU
 
 def both(gap=0.2, seeds=5, **more):
     return [record(arm, s, 0.5 + gap * (arm == "new"), **more) for arm in ARMS for s in range(seeds)]
+
+
+SIZES = [1, 2, 4, 8]
+EFFICIENCY = {"metric": "weighted@efficiency", "against_metric": "majority@efficiency", "contrast": "ratio"}
+
+
+def scored(arm, seed, weighted, majority=(0.4, 0.5, 0.6, 0.7), sets=("chain",), verifier=0.75, **more):
+    """A record with scored pools: mean accuracies over SIZES of the weighted and the majority vote."""
+    made = record(arm, seed, sets=sets, **more)
+    rng = np.random.default_rng([7, seed, *arm.encode()])
+    made["metrics"] = {}
+    for name, entry in made["outcomes"].items():
+        questions = len(entry["questions"])
+        spread = np.random.default_rng(3).normal(0, 0.1, size=questions) + rng.normal(0, 0.02, size=questions)
+        spread -= spread.mean()
+
+        def rows(curve, spread=spread):
+            luck = rng.normal(0, 0.005)
+            return [[round(1000 * float(np.clip(v + luck + s, 0, 1))) for s in spread] for v in curve]
+
+        entry["scaling"] = {
+            "sizes": SIZES,
+            "curves": {"majority": rows(majority), "best": rows(majority), "weighted": rows(weighted)},
+            "verifier": {"right": rng.binomial(8, verifier, size=questions).tolist()},
+        }
+        made["metrics"] |= {f"{name}/verifier_auc": verifier + 0.01 * seed, f"{name}/joint@8": float(weighted[-1])}
+        made["metrics"][f"{name}/joint_majority@8"] = float(majority[-1]) + 0.01 * seed
+    return made
+
+
+def pools(seeds=5, new=(0.5, 0.7, 0.75, 0.8), old=(0.4, 0.45, 0.5, 0.5), **more):
+    return [scored(arm, s, curve, **more) for arm, curve in (("new", new), ("old", old)) for s in range(seeds)]
 
 
 def timing(ratio=0.7, rounds=8, scale="micro"):
@@ -176,6 +209,106 @@ def test_metric_mistakes():
     assert "at least 16 samples" in evaluate_claim(Claim(metric="pass@16"), both()).reason
     with pytest.raises(InputError, match="ratio"):
         evaluate_claim(Claim(metric="time_per_step"), both(), timing())
+
+
+def test_two_metrics_of_one_arm_and_of_two():
+    own = Claim(metric="weighted@8", against="new", against_metric="majority@8")
+    result = evaluate_claim(own, pools())
+    assert result.estimate == pytest.approx(0.1, abs=0.02) and result.verdict == "supported"
+    assert (result.paired, result.n_seeds, result.p_improvement) == (True, 5, 1.0)
+    assert evaluate_claim(dataclasses.replace(own, better="lower"), pools()).verdict == "contradicted"
+    rival = Claim(metric="weighted@8:chain", against_metric="majority@4:chain")
+    assert evaluate_claim(rival, pools()).estimate == pytest.approx(0.2, abs=0.02)
+    judge = Claim(metric="verifier_accuracy")
+    records = [{**r} for r in pools()]
+    better = [scored("new", s, (0.5,) * 4, verifier=0.95) for s in range(5)] + records[5:]
+    assert evaluate_claim(judge, better).estimate == pytest.approx(0.2, abs=0.03)
+    assert "not scored" in evaluate_claim(judge, both()).reason
+    assert "N = 1, 2, 4, 8" in evaluate_claim(Claim(metric="weighted@16"), pools()).reason
+    with pytest.raises(InputError, match="itself"):
+        evaluate_claim(Claim(metric="time_per_step", against_metric="accuracy"), pools())
+    with pytest.raises(InputError, match="one kind"):
+        evaluate_claim(Claim(metric="verifier_auc", against_metric="accuracy"), pools())
+
+
+def test_metrics_of_a_whole_set():
+    claim = Claim(metric="joint@8", against_metric="joint_majority@8", contrast="ratio", kind="threshold", margin=1.05)
+    result = evaluate_claim(claim, pools(sets=("chain", "svamp")))
+    assert result.estimate == pytest.approx(0.8 / 0.72) and result.verdict == "supported"
+    one_set = dataclasses.replace(claim, metric="joint@8:chain", against_metric="joint_majority@8:chain")
+    assert evaluate_claim(one_set, pools(sets=("chain", "svamp"))).estimate == pytest.approx(0.8 / 0.72)
+    assert evaluate_claim(Claim(metric="verifier_auc"), pools()).estimate == pytest.approx(0)
+    assert "no joint@64 on the set chain" in evaluate_claim(Claim(metric="joint@64"), pools()).reason
+    for strange in (None, "0.5", float("nan"), True):
+        records = pools()
+        records[0]["metrics"]["chain/verifier_auc"] = strange
+        assert "no verifier_auc" in evaluate_claim(Claim(metric="verifier_auc"), records).reason
+
+
+def test_sample_efficiency_with_its_interval():
+    # The rival's majority vote has its best, 0.7, at N = 8; the arm's weighted vote has 0.7 at N = 2.
+    claim = Claim(**EFFICIENCY, kind="threshold", margin=2.0)
+    result = evaluate_claim(claim, pools())
+    assert result.estimate == pytest.approx(4, rel=0.25)
+    assert 2 < result.lo < result.estimate < result.hi <= 8
+    assert (result.verdict, result.paired, result.n_seeds) == ("supported", True, 5)
+    assert result.p_improvement == 1.0
+    assert evaluate_claim(dataclasses.replace(claim, margin=8.0), pools()).verdict == "contradicted"
+    assert evaluate_claim(claim, pools()) == evaluate_claim(claim, list(reversed(pools())))
+    unpaired = [r if r["arm"] == "new" else {**r, "seed": r["seed"] + 10} for r in pools()]
+    assert (evaluate_claim(claim, unpaired).paired, evaluate_claim(claim, unpaired).verdict) == (False, "supported")
+    assert evaluate_claim(claim, pools(seeds=1)).verdict == "not run"
+
+
+def test_sample_efficiency_has_a_floor_and_equal_curves_give_one():
+    claim = Claim(**EFFICIENCY, kind="threshold", margin=8.0)
+    never = evaluate_claim(claim, pools(new=(0.1, 0.1, 0.1, 0.1)))
+    assert (never.estimate, never.lo, never.hi, never.verdict) == (0.5, 0.5, 0.5, "contradicted")
+    same = Claim(**{**EFFICIENCY, "metric": "majority@efficiency"}, against="new")
+    result = evaluate_claim(same, pools())
+    assert (result.estimate, result.lo, result.hi, result.p_improvement) == (1.0, 1.0, 1.0, pytest.approx(0.5, abs=0.3))
+    assert result.verdict == "inconclusive"
+
+
+def test_sample_efficiency_of_one_set_and_of_the_mean_over_sets():
+    records = pools(sets=("chain", "svamp", "dev"))
+    for r in records:
+        if r["arm"] == "new":  # on svamp the weighted vote is there with a single sample
+            r["outcomes"]["svamp"]["scaling"]["curves"]["weighted"] = [[900] * QUESTIONS] * len(SIZES)
+    one = {"metric": "weighted@efficiency:svamp", "against_metric": "majority@efficiency:svamp"}
+    assert evaluate_claim(Claim(**{**EFFICIENCY, **one}), records).estimate == 8
+    mean = evaluate_claim(Claim(**EFFICIENCY), records).estimate
+    assert mean == pytest.approx(8)  # (0.5 + 0.9) / 2 is 0.7 at N = 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"contrast": "difference"}, "contrast ratio"),
+        ({"better": "lower"}, "better higher"),
+        ({"metric": "weighted@efficiency:chain"}, "one set for both"),
+        ({"metric": "worst@efficiency"}, "not an efficiency"),
+        ({"metric": "weighted@8"}, "not an efficiency"),
+        ({"against_metric": "accuracy"}, "not an efficiency"),
+    ],
+)
+def test_mistakes_in_an_efficiency_claim(changes, words):
+    with pytest.raises(InputError, match=words):
+        evaluate_claim(Claim(**{**EFFICIENCY, **changes}), pools())
+
+
+def test_pools_of_other_sizes_or_questions_are_not_compared():
+    claim = Claim(**EFFICIENCY)
+    assert "not scored" in evaluate_claim(claim, both()).reason
+    records = pools()
+    for r in records[5:]:
+        scaling = r["outcomes"]["chain"]["scaling"]
+        scaling["sizes"] = SIZES[:3]
+        scaling["curves"] = {rule: rows[:3] for rule, rows in scaling["curves"].items()}
+    assert "different sizes N" in evaluate_claim(claim, records).reason
+    assert "different sizes N" in evaluate_claim(claim, records[:5] + records[5:9] + pools()[9:]).reason
+    fewer = pools()[:5] + pools(questions=50)[5:]
+    assert "different questions" in evaluate_claim(claim, fewer).reason
 
 
 def test_accuracy_ratio():

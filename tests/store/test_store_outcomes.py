@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from repro.errors import InputError
-from repro.store.outcomes import decode, decode_greedy, encode, encode_greedy, question_scores
+from repro.store.outcomes import decode, decode_greedy, encode, encode_greedy, question_scores, rule_scores
 
 
 @given(hnp.arrays(np.int8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=6), elements=st.integers(0, 5)))
@@ -50,6 +50,34 @@ def test_scores():
             question_scores(entry, metric)
     with pytest.raises(InputError):
         question_scores({**entry, "greedy": None}, "greedy")
+
+
+def test_scores_of_scored_pools():
+    scaling = {
+        "sizes": [1, 2, 4],
+        "curves": {
+            "majority": [[500, 0], [625, 0], [1000, 0]],
+            "best": [[1, 2], [3, 4], [5, 6]],
+            "weighted": [[0, 0]] * 3,
+        },
+        "verifier": {"right": [3, 4]},
+    }
+    entry = {"questions": ["a", "b"], "samples": ["ccWu", "wwwU"], "greedy": None, "scaling": scaling}
+    assert question_scores(entry, "majority@2").tolist() == [0.625, 0.0]
+    assert question_scores(entry, "best@4").tolist() == [0.005, 0.006]
+    assert question_scores(entry, "weighted@1").tolist() == [0.0, 0.0]
+    assert question_scores(entry, "verifier_accuracy").tolist() == [0.75, 1.0]
+    assert rule_scores(entry, "majority").tolist() == [[0.5, 0.625, 1.0], [0.0, 0.0, 0.0]]
+    assert question_scores(entry, "pass@2").tolist() == question_scores({**entry, "scaling": None}, "pass@2").tolist()
+    with pytest.raises(InputError, match="N = 1, 2, 4"):
+        question_scores(entry, "majority@8")
+    for metric in ("majority@0", "majority@x", "worst@2", "majority"):
+        with pytest.raises(InputError, match="unknown metric"):
+            question_scores(entry, metric)
+    for other in ({**entry, "scaling": None}, {key: entry[key] for key in ("questions", "samples", "greedy")}):
+        for metric in ("majority@2", "verifier_accuracy"):
+            with pytest.raises(InputError, match="not scored"):
+                question_scores(other, metric)
 
 
 def test_pass_at_k_agrees_with_the_evaluator():
