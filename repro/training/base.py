@@ -12,7 +12,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from repro.errors import InputError
@@ -118,7 +118,7 @@ def _micro(config, data_dir, emit) -> Base:
     recipe = micro.Recipe.from_json(config.base.get("recipe", {}))
     identity = {
         "semantics": [micro.SEMANTICS, task.version],
-        "recipe": asdict(recipe),
+        "recipe": recipe.to_json(),
         "task": config.task["name"],
         "options": config.task.get("options", {}),
         "template": task.template.sha256,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 
@@ -10,26 +11,33 @@ from repro.errors import InputError
 from repro.sampling.transformers_backend import generate
 from repro.sampling.uniforms import Draw
 
+MISMATCH_PROMPTS = 64  # samples on which an engine's log-probabilities are compared with the model's
+
 
 @dataclass
 class Graded:
-    """Outcome letters of one evaluation set: c correct, w wrong, u unparsed; a capital letter means truncated."""
+    """Outcome letters of one evaluation set: c correct, w wrong, u unparsed; a capital letter means truncated.
+
+    `scaling` is the entry of test-time scaling (`repro.evaluation.scaling`), for sets with a pool of judged samples.
+    """
 
     questions: list[str]
     levels: list[str]
     samples: list[str]  # one string per question, one letter per sample
     greedy: str | None  # one letter per question
     texts: list[dict] = field(default_factory=list)  # a few completions, for the record
+    scaling: dict | None = None
 
     def to_json(self) -> dict:
-        return {
+        entry = {
             "questions": self.questions, "levels": self.levels, "samples": self.samples, "greedy": self.greedy,
         }  # fmt: skip
+        return entry if self.scaling is None else {**entry, "scaling": self.scaling}
 
 
 @dataclass
 class Policy:
-    """What evaluation needs of a trained model."""
+    """What evaluation needs of a trained model. `engine` samples in its place, if there is one."""
 
     model: torch.nn.Module
     tokenizer: object
@@ -37,6 +45,57 @@ class Policy:
     max_prompt: int
     max_completion: int
     batch: int
+    engine: object | None = None  # with a `generate` as that of `repro.sampling.transformers_backend`, less the model
+
+    def complete(self, prompts: list[list[int]], draws: list[Draw] | None, temperature: float) -> list[list[int]]:
+        """Completion ids of prompts in ids, sampled at `draws` or greedily (None)."""
+        sample = self.engine.generate if self.engine is not None else partial(generate, self.model)
+        return sample(
+            prompts,
+            draws,
+            max_new_tokens=self.max_completion,
+            temperature=temperature,
+            end_ids=self.end_ids,
+            pad_id=self.tokenizer.pad_token_id,
+        )
+
+    def text(self, completion: list[int]) -> str:
+        """What is graded: the completion without its end token."""
+        ends = set(self.end_ids)
+        return self.tokenizer.decode([token for token in completion if token not in ends])
+
+    def ended(self, completion: list[int]) -> bool:
+        """Whether the completion has an end token, i.e. was not cut off."""
+        return bool(completion) and completion[-1] in set(self.end_ids)
+
+
+@torch.no_grad()
+def sampled_logps(model, prompts: list[list[int]], completions: list[list[int]], temperature: float) -> list[list]:
+    """Log-probability of each token of the completions by `model` itself, in nats, at `temperature`; row by row."""
+    found = []
+    for prompt, completion in zip(prompts, completions, strict=True):
+        ids = torch.tensor([[*prompt, *completion]], device=model.device)
+        logits = model(input_ids=ids).logits[0, len(prompt) - 1 : -1].float() / temperature
+        found.append(torch.log_softmax(logits, -1).gather(1, ids[0, len(prompt) :, None]).squeeze(1).tolist())
+    return found
+
+
+def engine_mismatch(policy: Policy, task, prompts: list, *, seed: int, temperature: float) -> float | None:
+    """Mean absolute gap per token, in nats, between the log-probabilities of the engine and of the model it runs.
+
+    On fresh samples of the first prompts; None when they are decoded greedily (engines report those at temperature 1).
+    """
+    if temperature == 0:
+        return None
+    from repro.sampling.vllm_backend import mismatch
+
+    few = prompts[:MISMATCH_PROMPTS]
+    ids = encode(policy.tokenizer, task, few, policy.max_prompt)
+    draws = [Draw(seed, "evaluate", 0, prompt.id, 0) for prompt in few]
+    completions, logps = policy.engine.generate_with_logps(
+        ids, draws, max_new_tokens=policy.max_completion, temperature=temperature, end_ids=policy.end_ids
+    )
+    return mismatch(logps, sampled_logps(policy.model, ids, completions, temperature))["mean"]
 
 
 def encode(tokenizer, task, prompts: list, max_prompt: int) -> list[list[int]]:
@@ -67,41 +126,38 @@ def end_ids(tokenizer, model, template) -> list[int]:
 
 
 def _letters(policy: Policy, task, prompts: list, completions: list[list[int]]) -> tuple[list[str], list[str]]:
-    ends = set(policy.end_ids)
-    texts = [policy.tokenizer.decode([t for t in ids if t not in ends]) for ids in completions]
+    texts = [policy.text(ids) for ids in completions]
     outcomes = task.check(texts, prompts)
     letters = []
     for outcome, ids in zip(outcomes, completions, strict=True):
-        letters.append(outcome.value if ids and ids[-1] in ends else outcome.value.upper())
+        letters.append(outcome.value if policy.ended(ids) else outcome.value.upper())
     return letters, texts
 
 
 def grade(
     policy: Policy, task, prompts: list, *, seed: int, n: int, temperature: float, greedy: bool,
-    stream: str = "evaluate", step: int = 0, keep_texts: int = 0, progress=None,
+    stream: str = "evaluate", step: int = 0, keep_texts: int = 0, pool=None,
 ) -> Graded:  # fmt: skip
-    """Sample `n` completions per prompt (and one greedily), and grade them. Rows are generated in a fixed order."""
+    """Sample `n` completions per prompt (and one greedily), and grade them. Rows are generated in a fixed order.
+
+    A `repro.training.pool.Pool` judges every sample, and keeps the chunks so that a killed evaluation goes on.
+    """
     ids = encode(policy.tokenizer, task, prompts, policy.max_prompt)
     rows = [(question, index) for question in range(len(prompts)) for index in range(n)]
     letters: list[str] = []
     texts: list[dict] = []
-
-    def run(chunk: list[tuple[int, int]], sampled: bool) -> tuple[list[str], list[str]]:
-        draws = [Draw(seed, stream, step, prompts[q].id, index) for q, index in chunk] if sampled else None
-        completions = generate(
-            policy.model,
-            [ids[q] for q, _ in chunk],
-            draws,
-            max_new_tokens=policy.max_completion,
-            temperature=temperature,
-            end_ids=policy.end_ids,
-            pad_id=policy.tokenizer.pad_token_id,
-        )
-        return _letters(policy, task, [prompts[q] for q, _ in chunk], completions)
-
-    for start in range(0, len(rows), policy.batch):
+    for number, start in enumerate(range(0, len(rows), policy.batch)):
         chunk = rows[start : start + policy.batch]
-        got, decoded = run(chunk, temperature > 0)
+        kept = pool.load(number) if pool is not None else None
+        if kept is None:
+            draws = [Draw(seed, stream, step, prompts[q].id, index) for q, index in chunk]
+            asked = [ids[q] for q, _ in chunk]
+            completions = policy.complete(asked, draws if temperature > 0 else None, temperature)
+            got, decoded = _letters(policy, task, [prompts[q] for q, _ in chunk], completions)
+            if pool is not None:
+                pool.add(number, policy, task, asked, completions, got, decoded)
+        else:
+            got, decoded = kept
         letters.extend(got)
         for (question, index), letter, text in zip(chunk, got, decoded, strict=True):
             if index == 0 and len(texts) < keep_texts:
@@ -115,18 +171,17 @@ def grade(
                         "outcome": letter,
                     }
                 )
-        if progress is not None:
-            progress(min(len(rows), start + len(chunk)), len(rows))
     greedy_letters = None
     if greedy:
         greedy_letters = ""
-        singles = [(question, 0) for question in range(len(prompts))]
-        for start in range(0, len(singles), policy.batch):
-            greedy_letters += "".join(run(singles[start : start + policy.batch], False)[0])
+        for start in range(0, len(prompts), policy.batch):
+            completions = policy.complete(ids[start : start + policy.batch], None, temperature)
+            greedy_letters += "".join(_letters(policy, task, prompts[start : start + policy.batch], completions)[0])
     return Graded(
         questions=[prompt.source_id or str(prompt.id) for prompt in prompts],
         levels=[prompt.level for prompt in prompts],
         samples=["".join(letters[q * n : (q + 1) * n]) for q in range(len(prompts))],
         greedy=greedy_letters,
         texts=texts,
+        scaling=None if pool is None else pool.scaling(len(prompts), n, "".join(letters)),
     )

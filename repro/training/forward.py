@@ -20,6 +20,7 @@ class Scores:
     logps: Tensor  # (b, T) log-probability of the sampled token, zero outside the mask
     entropy: Tensor | None  # (b, T) in nats
     state_values: Tensor | None  # (b, 1) or (b, T): logsumexp of the logits before the token
+    hidden: Tensor | None = None  # (b, S, D): last hidden states, on request
 
 
 def causal_lm(model: nn.Module) -> nn.Module:
@@ -60,26 +61,31 @@ def score(
     temperature: float,
     state_values: Literal["none", "first", "all"] = "none",
     entropy: bool = False,
+    scored: Tensor | None = None,
+    hidden: bool = False,
     autocast=None,
 ) -> Scores:
     """Score the last `keep` positions of `input_ids` (b, S) with a model patched by TRL's fused LM head.
 
     Only labelled positions go through the head where the device allows it, so (b, S, vocabulary) logits never exist.
-    `temperature` is the one the head was patched with; it is needed again for the state values.
+    `temperature` is the one the head was patched with; it is needed again for the state values. `scored` (b, keep)
+    narrows the labelled positions; the others hold nothing of use. `hidden` also returns the last hidden states.
     """
     labels = input_ids.masked_fill(attention_mask == 0, -100)
     labels[:, :-keep] = -100
+    if scored is not None:
+        labels[:, -keep:] = labels[:, -keep:].masked_fill(~scored, -100)
     captured: list[Tensor] = []
     hook = None
-    if state_values != "none":
+    if hidden or state_values != "none":
         hook = backbone(model).register_forward_hook(lambda _m, _i, out: captured.append(out.last_hidden_state))
     try:
         with autocast() if autocast is not None else torch.autocast("cpu", enabled=False):
             out = model(
                 input_ids=input_ids, attention_mask=attention_mask, labels=labels, fused_lm_head=True, use_cache=False
             )
-            hidden = captured[-1] if captured else None
-            values = project_state_values(model, hidden, keep, temperature, state_values)
+            states = captured[-1] if captured else None
+            values = project_state_values(model, states, keep, temperature, state_values)
     finally:
         if hook is not None:
             hook.remove()
@@ -87,4 +93,5 @@ def score(
         logps=out.log_probs[:, -keep:],
         entropy=out.entropy[:, -keep:] if entropy and out.entropy is not None else None,
         state_values=values,
+        hidden=states if hidden else None,
     )

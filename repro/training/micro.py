@@ -18,6 +18,8 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 from repro.errors import InputError
 from repro.sampling.uniforms import generator
 from repro.tasks import tokenizer as micro_tokenizer
+from repro.tasks import verdict
+from repro.tasks.outcome import Outcome
 
 # Part of the base's identity: raise it when the recipe's meaning changes.
 SEMANTICS = 1
@@ -47,13 +49,26 @@ class Recipe:
     """Peak of a schedule with 5 % linear warm-up and cosine decay to a tenth."""
     seed: int = 0
     """Seed of the weights and the demonstrations."""
+    verdicts: float = 0.0
+    """Share of demonstrations followed by the verdict turn and a verdict."""
+    verdict_noise: float = 1.0
+    """Share of these verdicts that are drawn at random; at 1 the base learns the form of a verdict and no more."""
 
     @classmethod
     def from_json(cls, data: dict) -> Recipe:
         unknown = sorted(set(data) - {field.name for field in fields(cls)})
         if unknown:
             raise InputError(f"base.recipe: unknown field {unknown[0]!r}; known: {[f.name for f in fields(cls)]}")
-        return cls(**data)
+        recipe = cls(**data)
+        for name in ("noise", "verdicts", "verdict_noise"):
+            if not 0 <= getattr(recipe, name) <= 1:
+                raise InputError(f"base.recipe.{name} must lie in [0, 1], not {getattr(recipe, name)}")
+        return recipe
+
+    def to_json(self) -> dict:
+        """Every field; those of verdicts only if there are any, so that bases without them keep their identity."""
+        without = () if self.verdicts else ("verdicts", "verdict_noise")
+        return {name: value for name, value in asdict(self).items() if name not in without}
 
 
 def build(recipe: Recipe, task, folder: Path, emit: Callable[[dict], None]) -> None:
@@ -65,7 +80,7 @@ def build(recipe: Recipe, task, folder: Path, emit: Callable[[dict], None]) -> N
     _train(model, recipe, task, tokenizer, emit)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    (folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1, sort_keys=True))
+    (folder / "recipe.json").write_text(json.dumps(recipe.to_json(), indent=1, sort_keys=True))
 
 
 def _architecture(recipe: Recipe, tokenizer) -> Qwen2Config:
@@ -86,21 +101,36 @@ def _architecture(recipe: Recipe, tokenizer) -> Qwen2Config:
 
 def _batch(recipe: Recipe, task, tokenizer, step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     rng = generator(recipe.seed, "base", step)
-    texts = []
+    texts, verdicts = [], []
+    if recipe.verdicts:
+        turn = verdict.tokens(verdict.get(task.template.name), tokenizer, [tokenizer.eos_token_id])
     for _ in range(recipe.batch):
         prompt = task.base_prompt(rng)
         texts.append((task.template.render(prompt.question), task.demonstration(prompt, rng, recipe.noise)))
+        verdicts.append(_verdict(recipe, task, prompt, texts[-1][1], turn, rng) if recipe.verdicts else [])
     questions = tokenizer([question for question, _ in texts], add_special_tokens=False)["input_ids"]
     solutions = tokenizer([solution for _, solution in texts], add_special_tokens=False)["input_ids"]
     rows = [(q, [*s, tokenizer.eos_token_id]) for q, s in zip(questions, solutions, strict=True)]
-    width = max(len(q) + len(s) for q, s in rows)
+    width = max(len(q) + len(s) + len(v) for (q, s), v in zip(rows, verdicts, strict=True))
     ids = torch.full((recipe.batch, width), tokenizer.pad_token_id)
     labels = torch.full((recipe.batch, width), -100)
-    for row, (question, solution) in enumerate(rows):
+    for row, ((question, solution), asked) in enumerate(zip(rows, verdicts, strict=True)):
         end = len(question) + len(solution)
-        ids[row, :end] = torch.tensor(question + solution)
+        ids[row, : end + len(asked)] = torch.tensor(question + solution + asked)
         labels[row, len(question) : end] = torch.tensor(solution)
+        if asked:
+            labels[row, end + len(asked) - 1] = asked[-1]  # the turn itself is the asker's
     return ids, (torch.arange(width) < (ids != tokenizer.pad_token_id).sum(1, keepdim=True)).long(), labels
+
+
+def _verdict(recipe: Recipe, task, prompt, solution: str, turn: verdict.VerdictTokens, rng) -> list[int]:
+    """Ids of the verdict turn and a verdict, for the recipe's share of the demonstrations; else none."""
+    if rng.random() >= recipe.verdicts:
+        return []
+    right = task.check([solution], [prompt])[0] is Outcome.CORRECT
+    if rng.random() < recipe.verdict_noise:
+        right = rng.random() < 0.5
+    return [*turn.turn, turn.yes if right else turn.no]
 
 
 def _train(model, recipe: Recipe, task, tokenizer, emit) -> None:

@@ -14,6 +14,7 @@ from repro.cost.head import static_logprob_head
 from repro.methods.base import MicroBatch
 from repro.training.critic import Critic
 from repro.training.forward import Scores, backbone, causal_lm, project_state_values
+from repro.training.verdicts import Judge, hidden_before
 
 # Part of the cache's identity: raise it when the prediction itself changes.
 SEMANTICS = 2
@@ -48,7 +49,7 @@ def predicted_peak(setup, cache: Path) -> dict:
 
 
 def _build(setup, prompt: int) -> StepParts:
-    from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
 
     from repro.training.lora import peft_config
 
@@ -69,19 +70,33 @@ def _build(setup, prompt: int) -> StepParts:
     if needs.critic:
         critic = Critic(AutoModel.from_config(shape, dtype=torch.float32), shape.get_text_config().hidden_size)
         modules["critic"] = critic
+    verdict_width = judge = None
+    if needs.verdict != "none":
+        # A generated task's tokenizer has one token per character; the turn of a chat model is about 20 tokens.
+        tokens = setup.verdict_tokens(AutoTokenizer.from_pretrained(setup.base.folder), [0])
+        verdict_width = tokens.width
+    if needs.verdict == "head":
+        judge = Judge("head", nn.Linear(shape.get_text_config().hidden_size, 1))
+    elif needs.verdict == "separate":
+        judge = Judge("separate", AutoModelForCausalLM.from_config(shape, dtype=torch.float32))
+    if judge is not None:
+        modules["judge"] = judge
     trainable = [p for name, m in modules.items() if name != "reference" for p in m.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trainable, lr=1e-4, fused=True)
 
     rows, keep = train.micro_batch, train.max_completion
     ids = torch.zeros((rows, prompt + keep), dtype=torch.long)
     attention = torch.ones_like(ids)
+    longer = torch.zeros((rows, prompt + keep + (verdict_width or 0)), dtype=torch.long)
+    column = torch.full((rows,), longer.shape[1] - 1)
     flat = torch.zeros((rows, keep))
     mask = torch.ones((rows, keep), dtype=torch.bool)
 
     def micro(**live) -> MicroBatch:
         return MicroBatch(
             mask=mask, weights=flat, advantages=flat, rewards=flat[:, 0], old_logps=flat, old_values=flat, returns=flat,
-            ref_logps=flat if needs.reference else None, **live,
+            ref_logps=flat if needs.reference else None, verdict_weights=flat[:, 0] if verdict_width else None,
+            kl_weights=flat, **live,
         )  # fmt: skip
 
     def autocast():
@@ -92,16 +107,33 @@ def _build(setup, prompt: int) -> StepParts:
             values = critic(ids, attention, keep)
         method.critic_loss(micro(logps=None, values=values))[0].backward()
 
-    def train_policy() -> None:
+    def train_judge() -> None:
         with autocast():
-            scores = _score(policy, ids, attention, keep, needs.state_values)
-        live = {"logps": scores.logps, "state_values": scores.state_values, "entropy": scores.entropy}
+            said = judge.model_logps(longer, torch.ones_like(longer), column, longer[:, 0])
+        method.verdict_loss(micro(logps=None, verdict_logps=said))[0].backward()
+
+    def train_policy() -> None:
+        joint = needs.verdict in ("policy", "head")
+        rows_in = longer if joint else ids
+        with autocast():
+            scores = _score(policy, rows_in, torch.ones_like(rows_in), rows_in.shape[1] - prompt, needs.state_values)
+        live = {
+            "logps": scores.logps[:, :keep],
+            "state_values": None if scores.state_values is None else scores.state_values[:, :keep],
+            "entropy": scores.entropy[:, :keep],
+        }
+        if needs.verdict == "head":
+            live["verdict_logps"] = judge.head_logps(hidden_before(scores.hidden, column), flat[:, 0])
+        elif joint:
+            live["verdict_logps"] = scores.logps[:, -1]
         method.loss(micro(**live))[0].backward()
 
     def step() -> None:
         # Functions of their own, so that nothing of the critic's graph is alive when the policy's is built.
         if critic is not None:
             train_critic()
+        if needs.verdict == "separate":
+            train_judge()
         train_policy()
         torch.nn.utils.clip_grad_norm_(trainable, 1.0)
         optimizer.step()
@@ -127,4 +159,4 @@ def _score(policy: nn.Module, ids, attention, keep: int, state_values: str) -> S
     hidden = backbone(policy)(input_ids=ids, attention_mask=attention, use_cache=False).last_hidden_state
     head = causal_lm(policy).get_output_embeddings()
     logps, entropy = static_logprob_head(hidden, head, ids, keep, 1.0)
-    return Scores(logps, entropy, project_state_values(policy, hidden, keep, 1.0, state_values))
+    return Scores(logps, entropy, project_state_values(policy, hidden, keep, 1.0, state_values), hidden)

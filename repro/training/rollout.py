@@ -12,6 +12,7 @@ from repro.methods.base import GenerationBatch
 from repro.sampling.transformers_backend import generate
 from repro.sampling.uniforms import Draw
 from repro.tasks.outcome import Outcome
+from repro.training.extra_rollouts import step_values
 from repro.training.forward import score
 
 if TYPE_CHECKING:
@@ -130,8 +131,12 @@ def roll_out(trainer: SuiteTrainer, rows: list[int], step: int) -> tuple[list[di
         with timer.phase("value", tokens), trainer.accelerator.autocast():
             columns["old_values"] = _in_chunks(lambda i, m: trainer.critic(i, m, keep), sampled, micro)
 
+    states = {}
+    if needs.extra_rollouts:
+        states = dict(zip(("steps", "step_values"), step_values(trainer, sampled, rows, step), strict=True))
+
     with timer.phase("credit", tokens):
-        everything = trainer.gather_rows({**vars(sampled), **columns})
+        everything = trainer.gather_rows({**vars(sampled), **columns, **states})
         batch = GenerationBatch(
             rewards=everything["rewards"],
             mask=everything["mask"],
@@ -142,6 +147,8 @@ def roll_out(trainer: SuiteTrainer, rows: list[int], step: int) -> tuple[list[di
             old_logps=everything.get("old_logps"),
             ref_logps=everything.get("ref_logps"),
             values=everything.get("old_values"),
+            steps=everything.get("steps"),
+            step_values=everything.get("step_values"),
             generator=trainer.method_generator(step),
         )
         credit = trainer.method.credit(batch)
@@ -155,6 +162,10 @@ def roll_out(trainer: SuiteTrainer, rows: list[int], step: int) -> tuple[list[di
         columns["weights"] = credit.weights[local, :keep] * scale
         if credit.returns is not None:
             columns["returns"] = credit.returns[local, :keep]
+        if credit.kl_weights is not None:
+            columns["kl_weights"] = credit.kl_weights[local, :keep] * scale
+        if credit.verdict_weights is not None:
+            columns["verdict_weights"] = credit.verdict_weights[local] * scale
     health = _health(batch, everything) | credit.metrics
     if sampled.sampler_logps is not None:
         gap = (columns["old_logps"] - sampled.sampler_logps).abs()[sampled.mask]

@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from transformers import AutoTokenizer
 
 from repro import tasks
 from repro.cost.phases import PhaseTimer
 from repro.errors import InputError
 from repro.methods.catalogue import create
+from repro.sampling.vllm_backend import require
 from repro.store.config import TrialConfig
 from repro.store.key import trial_key
+from repro.tasks import verdict
 from repro.tasks.overlap import overlap
 from repro.tasks.task import prompts_sha256
 from repro.training.base import ensure_base
@@ -23,6 +26,8 @@ class Setup:
 
     def __init__(self, config: TrialConfig, data_dir: Path | None, emit):
         self.config, self.data_dir = config, data_dir
+        if "vllm" in (config.evaluation.backend, config.train.backend):
+            require()  # before anything is trained
         self.task = tasks.load(config.task["name"], config.task.get("options", {}), data_dir)
         self.trained = config.method["name"] != "none"
         if self.trained:
@@ -44,6 +49,9 @@ class Setup:
                 **{name: prompts_sha256(prompts) for name, _, prompts, _ in self.sets},
             },
         }
+        if any(item.verify for *_, item in self.sets) or (self.trained and self.method.needs().verdict != "none"):
+            self.hashes["verdict"] = verdict.get(self.task.template.name).sha256
+            self.verdict_tokens(AutoTokenizer.from_pretrained(self.base.folder), [0])  # refused now, not after training
         self.key = trial_key(config, self.hashes)
         self.timer = PhaseTimer("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -51,7 +59,7 @@ class Setup:
         task = self.task if item.task is None else tasks.load(item.task, dict(item.options), self.data_dir)
         if item.split not in task.splits:
             raise InputError(f"task {task.name} has no split {item.split!r}; it has {', '.join(task.splits)}")
-        name = task.name if item.split == "test" else f"{task.name}-{item.split}"
+        name = item.name or (task.name if item.split == "test" else f"{task.name}-{item.split}")
         return name, task, task.prompts(item.split, item.questions), item
 
     @staticmethod
@@ -59,17 +67,18 @@ class Setup:
         names = [name for name, *_ in sets]
         for name in names:
             if names.count(name) > 1:
-                raise InputError(f"evaluation.sets names {name} twice; keep one of them")
+                raise InputError(f"evaluation.sets names {name} twice; keep one of them, or give one another name")
         return sets
 
     def data(self) -> list[dict]:
         """Where the prompts come from; questions of other tasks are checked against the training prompts too."""
         entries = self.task.provenance()
         trained_on = [prompt.question for prompt in self.rl]
-        for _, task, prompts, _ in self.sets:
+        for name, task, prompts, _ in self.sets:
             if task is not self.task:
                 seen = {"overlap": overlap(trained_on, [p.question for p in prompts])} if trained_on else {}
-                entries.extend({**entry, **seen} for entry in task.provenance())
+                label = {"set": name} if name != task.name else {}
+                entries.extend({**entry, **label, **seen} for entry in task.provenance())
         return entries
 
     def base_model(self):
@@ -98,10 +107,14 @@ class Setup:
             on_batch=on_batch,
         )
 
-    def policy(self, model, tokenizer) -> Policy:
-        """`model` as evaluation wants it."""
+    def policy(self, model, tokenizer, engine=None) -> Policy:
+        """`model` as evaluation wants it; `engine` samples in its place."""
         evaluation = self.config.evaluation
         return Policy(
             model, tokenizer, end_ids(tokenizer, model, self.task.template), self.config.train.max_prompt,
-            evaluation.max_completion, evaluation.batch,
+            evaluation.max_completion, evaluation.batch, engine,
         )  # fmt: skip
+
+    def verdict_tokens(self, tokenizer, ends: list[int]) -> verdict.VerdictTokens:
+        """The verdict turn in ids of this tokenizer. Raises InputError when it has no single tokens for Yes and No."""
+        return verdict.tokens(verdict.get(self.task.template.name), tokenizer, ends)

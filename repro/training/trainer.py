@@ -5,8 +5,9 @@ What differs from TRL's trainer:
 2. Prompt order and sampling are functions of the seed (`prompt_order`, `repro.sampling`), not of running generators.
 3. Rewards and whole generation batches reach the method; rows are never shuffled, so pairs and groups stay together.
 4. The loss is the method's: a weighted sum whose normalisers were fixed before the split into micro-batches.
-5. A critic, when the method needs one, trains beside the policy in the same optimizer, clipped apart.
-6. Checkpoints are taken on generation boundaries only, and count only with their manifest (`checkpoints`).
+5. A critic or a judge, when the method needs one, trains beside the policy in the same optimizer, clipped apart.
+6. With verification (RL^V) a verdict follows each row's end; see `verdicts`.
+7. Checkpoints are taken on generation boundaries only, and count only with their manifest (`checkpoints`).
 TRL's overridden methods are private; `tests/training/test_trl_contract.py` fails when they change.
 """
 
@@ -21,14 +22,16 @@ import torch
 from datasets import Dataset
 from torch import Tensor
 from transformers import Trainer
-from transformers.trainer_callback import PrinterCallback, ProgressCallback, TrainerCallback
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import GRPOTrainer
 
 from repro.errors import TrialError
 from repro.methods.base import Method, MicroBatch
 from repro.sampling.uniforms import STREAMS
 from repro.store.config import TrainSettings
+from repro.tasks import verdict
 from repro.training import arguments
+from repro.training.boundaries import Boundaries
 from repro.training.critic import Critic
 from repro.training.evaluate import end_ids, stop_ids
 from repro.training.forward import score
@@ -36,6 +39,13 @@ from repro.training.health import Health
 from repro.training.lora import peft_config
 from repro.training.prompt_order import PromptOrder
 from repro.training.rollout import roll_out
+from repro.training.verdicts import Judge, append_verdict, hidden_before
+
+# What a micro-batch carries over from the roll-out; a method that does not use a column does not have it.
+COLUMNS = (
+    "mask", "weights", "advantages", "rewards", "old_logps", "ref_logps", "old_values", "returns", "kl_weights",
+    "verdict_weights",
+)  # fmt: skip
 
 
 class SuiteTrainer(GRPOTrainer):
@@ -68,7 +78,7 @@ class SuiteTrainer(GRPOTrainer):
             train_dataset=Dataset.from_dict({"prompt": [str(i) for i in range(len(prompts))]}),
             processing_class=tokenizer,
             peft_config=peft_config(settings.lora, base),
-            callbacks=[_Steps(self, on_batch)],
+            callbacks=[Boundaries(self, on_batch)],
         )
         self.remove_callback(PrinterCallback)
         self.remove_callback(ProgressCallback)
@@ -78,11 +88,22 @@ class SuiteTrainer(GRPOTrainer):
         self.critic: Critic | None = None
         if self.needs.critic:
             self.critic = Critic.from_base(base).to(self.accelerator.device)
+        self.verdict: verdict.VerdictTokens | None = None
+        self.judge: Judge | None = None
+        if self.needs.verdict != "none":
+            self.verdict = verdict.tokens(verdict.get(task.template.name), tokenizer, self.eos_token_ids)
+        if self.needs.verdict in ("head", "separate"):
+            self.judge = Judge.from_base(self.needs.verdict, base).to(self.accelerator.device)
 
     def _send_telemetry(self):
         """TRL reports usage home by default; this suite never does."""
 
     # -- rows and models -------------------------------------------------------------------------------------------
+
+    @property
+    def companions(self) -> dict[str, torch.nn.Module]:
+        """Networks trained beside the policy, by the name under which they are saved."""
+        return {name: net for name, net in (("critic", self.critic), ("judge", self.judge)) if net is not None}
 
     @property
     def updates_per_batch(self) -> int:
@@ -177,27 +198,50 @@ class SuiteTrainer(GRPOTrainer):
             return super().training_step(model, inputs, num_items_in_batch)
 
     def _compute_loss(self, model, inputs):
-        ids = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], dim=1)
-        attention = torch.cat([inputs["prompt_mask"], inputs["mask"].long()], dim=1)
-        keep = inputs["completion_ids"].shape[1]
+        prompts, keep = inputs["prompt_ids"], inputs["completion_ids"].shape[1]
         self._update_cost.tokens += int(inputs["mask"].sum())
-        fields = ("mask", "weights", "advantages", "rewards", "old_logps", "ref_logps", "old_values", "returns")
-        given = {name: inputs.get(name) for name in fields}
+        given = {name: inputs.get(name) for name in COLUMNS}
+        ids = torch.cat([prompts, inputs["completion_ids"]], dim=1)
+        attention = torch.cat([inputs["prompt_mask"], inputs["mask"].long()], dim=1)
         if self.critic is not None:
             self._train_critic(ids, attention, keep, given)
+        judged = None
+        if self.verdict is not None:
+            judged = append_verdict(
+                inputs["completion_ids"], inputs["mask"], inputs["rewards"], self.verdict, self.eos_token_ids
+            )
+            longer = torch.cat([prompts, judged.completion_ids], dim=1)
+            seen = torch.cat([inputs["prompt_mask"], judged.attention], dim=1)
+            column = prompts.shape[1] + judged.at
+            if self.needs.verdict == "separate":
+                self._train_judge(longer, seen, column, judged.verdict, given)
+                judged = None  # the policy itself sees no verdict
+            else:
+                ids, attention = longer, seen
         scores = score(
             model,
             ids,
             attention,
-            keep,
+            ids.shape[1] - prompts.shape[1],
             temperature=self.temperature,
             state_values=self.needs.state_values,
             entropy=True,
+            scored=None if judged is None else judged.scored(inputs["mask"]),
+            hidden=self.needs.verdict == "head",
             autocast=self.accelerator.autocast,
         )
+        said = None
+        if judged is not None and self.judge is not None:
+            said = self.judge.head_logps(hidden_before(scores.hidden, column), inputs["rewards"])
+        elif judged is not None:
+            said = scores.logps.gather(1, judged.at.unsqueeze(1)).squeeze(1)
         micro = MicroBatch(
-            logps=scores.logps, state_values=scores.state_values, entropy=scores.entropy, **given
-        )  # fmt: skip
+            logps=scores.logps[:, :keep],
+            state_values=None if scores.state_values is None else scores.state_values[:, :keep],
+            entropy=None if scores.entropy is None else scores.entropy[:, :keep],
+            verdict_logps=said,
+            **given,
+        )
         loss, metrics = self.method.loss(micro)
         self._require_finite(loss)
         self.health.add(metrics, micro, loss)
@@ -214,6 +258,15 @@ class SuiteTrainer(GRPOTrainer):
         loss.backward()
         self.health.add(metrics, micro, loss.detach())
 
+    def _train_judge(self, ids: Tensor, attention: Tensor, column: Tensor, verdict: Tensor, given: dict) -> None:
+        with self.accelerator.autocast():
+            said = self.judge.model_logps(ids, attention, column, verdict)
+        micro = MicroBatch(logps=None, verdict_logps=said, **given)
+        loss, metrics = self.method.verdict_loss(micro)
+        self._require_finite(loss)
+        loss.backward()
+        self.health.add(metrics, micro, loss.detach())
+
     def _require_finite(self, loss: Tensor) -> None:
         value, step = float(loss.detach()), self.state.global_step // self.updates_per_batch + 1
         if not math.isfinite(value):
@@ -221,14 +274,14 @@ class SuiteTrainer(GRPOTrainer):
 
     def create_optimizer(self, model=None):
         optimizer = super().create_optimizer(model)
-        if self.critic is not None and len(optimizer.param_groups) < 3:
-            optimizer.add_param_group(
-                {
-                    "params": list(self.critic.parameters()),
-                    "lr": self.settings.critic_learning_rate,
-                    "weight_decay": self.settings.weight_decay,
-                }
-            )
+        rates = {"critic": self.settings.critic_learning_rate, "judge": self.settings.learning_rate}
+        known = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+        for name, network in self.companions.items():
+            parameters = list(network.parameters())
+            if id(parameters[0]) not in known:
+                optimizer.add_param_group(
+                    {"params": parameters, "lr": rates[name], "weight_decay": self.settings.weight_decay}
+                )
         return optimizer
 
     def _clip_grad_norm(self, model):
@@ -236,15 +289,16 @@ class SuiteTrainer(GRPOTrainer):
         self.health.norm(float(norm))
         return norm
 
-    def finish_critic_gradient(self) -> None:
-        """Average the critic's gradient over the processes and clip it, apart from the policy's."""
-        parameters = list(self.critic.parameters())
-        if self.accelerator.num_processes > 1:
-            for parameter in parameters:
-                torch.distributed.all_reduce(parameter.grad)
-                parameter.grad /= self.accelerator.num_processes
-        if self.args.max_grad_norm > 0:
-            torch.nn.utils.clip_grad_norm_(parameters, self.args.max_grad_norm)
+    def finish_companion_gradients(self) -> None:
+        """Average the gradients of critic and judge over the processes and clip each, apart from the policy's."""
+        for network in self.companions.values():
+            parameters = list(network.parameters())
+            if self.accelerator.num_processes > 1:
+                for parameter in parameters:
+                    torch.distributed.all_reduce(parameter.grad)
+                    parameter.grad /= self.accelerator.num_processes
+            if self.args.max_grad_norm > 0:
+                torch.nn.utils.clip_grad_norm_(parameters, self.args.max_grad_norm)
 
     def floating_point_ops(self, inputs):
         """Counted elsewhere; transformers' estimate expects token tensors and would only warn here."""
@@ -258,29 +312,3 @@ class SuiteTrainer(GRPOTrainer):
 def _graded_elsewhere(**columns):
     # TRL insists on a reward function; rows are graded in `rollout.sample`, on the suite's own ids and prompts.
     raise RuntimeError("TRL's own reward path was called: its private interface has changed")
-
-
-class _Steps(TrainerCallback):
-    """Closes generation batches: health row, the trial's own work (curve, checkpoint), and the optimizer's phase."""
-
-    def __init__(self, trainer: SuiteTrainer, on_batch):
-        self.trainer, self.on_batch = trainer, on_batch
-        self._phase = None
-
-    def on_pre_optimizer_step(self, args, state, control, **kwargs):
-        self.trainer.health.updates += 1
-        if self.trainer.critic is not None:
-            self.trainer.finish_critic_gradient()
-        self._phase = self.trainer.timer.phase("optimizer")
-        self._phase.__enter__()
-
-    def on_optimizer_step(self, args, state, control, **kwargs):
-        self._phase.__exit__(None, None, None)
-        if self.trainer.critic is not None:
-            self.trainer.critic.zero_grad()
-
-    def on_step_end(self, args, state, control, **kwargs):
-        if state.global_step % self.trainer.updates_per_batch == 0:
-            self.trainer.health.finish(self.trainer.sum_over_processes)
-            if self.on_batch is not None:
-                self.on_batch(self.trainer, state.global_step // self.trainer.updates_per_batch)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import os
 import shutil
 import time
@@ -12,13 +14,15 @@ import torch
 from transformers import AutoTokenizer
 
 from repro.errors import InputError, TrialError
+from repro.evaluation.entry import scaling_metrics
 from repro.evaluation.metrics import summarize
 from repro.store.config import TrialConfig
 from repro.store.records import find, write_record
 from repro.store.workspace import Workspace, user_cache
 from repro.training import checkpoints
 from repro.training.describe import describe, mean_accuracy
-from repro.training.evaluate import grade
+from repro.training.evaluate import engine_mismatch, grade
+from repro.training.pool import Pool
 from repro.training.setup import Setup
 
 SAMPLES_KEPT = 16
@@ -81,6 +85,7 @@ class _Run:
         self.curve: list[dict] = []
         self.health: list[dict] = []
         self.resumed = 0
+        self.judge = None  # the verifier, where it is not the policy itself
 
     def finish(self, started: float) -> dict:
         """Train (or resume) and evaluate; returns the finished record."""
@@ -104,12 +109,13 @@ class _Run:
             self.curve, self.resumed = state["curve"], state["resumed"] + 1
             self.health = trainer.health.rows = state["health"]
             self.setup.timer.load_json(state["timer"])
-            if trainer.critic is not None:
-                trainer.critic.load(start)
+            for network in trainer.companions.values():
+                network.load(start)
         elif self.setup.dev:
             self._point(trainer, 0)
         self.emit({"event": "phase", "message": "train", "step": len(self.health), "total": train.steps})
         trainer.train(resume_from_checkpoint=str(start) if start else None)
+        self.judge = trainer.judge.eval() if trainer.judge is not None else None
         model = trainer.accelerator.unwrap_model(trainer.model).eval()
         if not all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters()):
             raise TrialError("the last update left weights that are not finite; lower the learning rate", train.steps)
@@ -133,8 +139,8 @@ class _Run:
         if not trainer.args.should_save:
             return
         target = self.folder / f"checkpoint-{trainer.state.global_step}"
-        if trainer.critic is not None:
-            trainer.critic.save(target)
+        for network in trainer.companions.values():
+            network.save(target)
         timer = self.setup.timer.to_json()
         state = {"curve": self.curve, "health": self.health, "timer": timer, "resumed": self.resumed}
         checkpoints.seal(target, state)
@@ -161,20 +167,47 @@ class _Run:
 
     def _evaluate(self, model) -> tuple[dict, dict, list]:
         outcomes, metrics, texts = {}, {}, []
-        policy = self.setup.policy(model, self.tokenizer)
         share = max(1, SAMPLES_KEPT // len(self.setup.sets))
-        for name, task, prompts, item in self.setup.sets:
-            self.emit({"event": "phase", "message": f"evaluate {name}"})
-            with self.setup.timer.phase("evaluate"):
-                graded = grade(
-                    policy, task, prompts, seed=self.config.seed, n=item.n, temperature=item.temperature,
-                    greedy=item.greedy, keep_texts=share,
-                )  # fmt: skip
-            outcomes[name] = graded.to_json()
-            summary = summarize(graded.samples, graded.greedy)
-            metrics.update({f"{name}/{metric}": value for metric, value in summary.items()})
-            texts.extend({"set": name, **row} for row in graded.texts)
+        with self._engine(model) as engine:
+            policy = self.setup.policy(model, self.tokenizer, engine)
+            for name, task, prompts, item in self.setup.sets:
+                self.emit({"event": "phase", "message": f"evaluate {name}"})
+                with self.setup.timer.phase("evaluate"):
+                    graded = grade(
+                        policy, task, prompts, seed=self.config.seed, n=item.n, temperature=item.temperature,
+                        greedy=item.greedy, keep_texts=share, pool=self._pool(name, policy) if item.verify else None,
+                    )  # fmt: skip
+                outcomes[name] = graded.to_json()
+                summary = summarize(graded.samples, graded.greedy)
+                if engine is not None:
+                    gap = engine_mismatch(policy, task, prompts, seed=self.config.seed, temperature=item.temperature)
+                    summary |= {} if gap is None else {"sampler_mismatch": gap}
+                if graded.scaling is not None:
+                    summary |= scaling_metrics(graded.scaling, item.n)
+                metrics.update({f"{name}/{metric}": value for metric, value in summary.items()})
+                texts.extend({"set": name, **row} for row in graded.texts)
         return outcomes, metrics, texts
+
+    def _pool(self, name: str, policy) -> Pool:
+        tokens = self.setup.verdict_tokens(self.tokenizer, policy.end_ids)
+        return Pool(self.folder / "pool" / name, tokens, self.judge, self.config.evaluation.budgets)
+
+    @contextlib.contextmanager
+    def _engine(self, model):
+        """The engine that samples the evaluation, or None for the model itself."""
+        if self.config.evaluation.backend == "transformers":
+            yield None
+            return
+        from repro.sampling.vllm_backend import Engine
+
+        folder = self.folder / "engine"
+        folder.mkdir(parents=True, exist_ok=True)
+        whole = copy.deepcopy(model).merge_and_unload() if hasattr(model, "merge_and_unload") else model
+        whole.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+        longest = self.config.train.max_prompt + self.config.evaluation.max_completion
+        with Engine(folder, max_length=longest, memory=self.config.train.vllm_memory) as engine:
+            yield engine
 
     def _peak(self) -> dict | None:
         """Predicted training-phase peak; on a GPU the phases hold the measured one instead."""

@@ -90,7 +90,7 @@ def test_one_batch_feeds_epochs_times_minibatches_updates(base, tmp_path, monkey
 def test_the_critic_is_clipped_apart_and_has_its_own_learning_rate(base, tmp_path):
     trainer = make_trainer(base, "ppo", tmp_path, steps=1, max_grad_norm=1e-3, critic_learning_rate=0.02)
     reward_by_text(trainer)
-    policy, critic, clip, finish = [], [], trainer._clip_grad_norm, trainer.finish_critic_gradient
+    policy, critic, clip, finish = [], [], trainer._clip_grad_norm, trainer.finish_companion_gradients
 
     def norm(module):
         return float(torch.stack([p.grad.norm() for p in module.parameters() if p.grad is not None]).norm())
@@ -106,7 +106,7 @@ def test_the_critic_is_clipped_apart_and_has_its_own_learning_rate(base, tmp_pat
         finish()
         critic.append((before, norm(trainer.critic)))
 
-    trainer._clip_grad_norm, trainer.finish_critic_gradient = spy_policy, spy_critic
+    trainer._clip_grad_norm, trainer.finish_companion_gradients = spy_policy, spy_critic
     trainer.train()
     assert len(policy) == len(critic) == 2  # one per minibatch
     for before, after, returned in policy:
