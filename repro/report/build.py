@@ -6,7 +6,7 @@ Everything here is a function of the records, the experiment's data and `repro.p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from repro.errors import InputError
 from repro.experiments.types import Experiment
 from repro.report.format import percent
 from repro.report.interval import NoiseRow, noise_floor
+from repro.report.scaling import Scaling, read_scaling
 from repro.report.summary import ArmSummary, set_names, summarise, trials
 from repro.report.verdicts import Verdict, verdicts
 
@@ -34,6 +35,7 @@ class Report:
     noise: list[NoiseRow]
     paper: dict[str, Any]
     command: str
+    scaling: Scaling = field(default_factory=dict, compare=False)  # empty unless test-time compute was measured
     files: tuple[Path, ...] = ()
 
     @property
@@ -65,6 +67,7 @@ def compile_report(
         noise=noise_floor(experiment, chosen),
         paper=papers.load(experiment.paper),
         command=reproduce(experiment, chosen, scale),
+        scaling=read_scaling(experiment, chosen, set_names(chosen)),
     )
 
 
@@ -75,8 +78,9 @@ MOST_LINES = 12
 def report(
     experiment: Experiment, records: Sequence[Record], timing: Record | None, out_root: Path, suffix: str = ""
 ) -> Report:
-    """Write `paper_tables/<id><suffix>.{md,csv,tex}` and `figures/<id><suffix>_*.{png,svg,csv}` under `out_root`. Only
-    accuracy bars are drawn for more than MOST_LINES arms.
+    """Write `paper_tables/<id><suffix>.{md,csv,tex}` and `figures/<id><suffix>_*.{png,svg,csv}` under `out_root`. Of
+    more than MOST_LINES arms only the core ones are drawn as lines; if those are too many as well (a tuning grid), only
+    accuracy bars are drawn, and test-time scaling, which shows pairs of arms.
 
     `records`: trial records of one experiment at one scale (others are ignored); `timing`: its timing record, if there
     is one. Raises `InputError` for records that do not belong together or a folder that cannot be written.
@@ -94,15 +98,37 @@ def report(
         write_text(tables / f"{compiled.name}.csv", csv_rows(compiled)),
         write_text(tables / f"{compiled.name}.tex", latex(compiled)),
     ]
-    finished = sum(1 for row in compiled.rows if row.seeds)
+    finished = [row for row in compiled.rows if row.seeds]
     stem = figures / compiled.name
     if finished:
         files += accuracy_bars(experiment, records, stem.with_name(f"{stem.name}_accuracy"))
-    if 0 < finished <= MOST_LINES:
+    if len(finished) > MOST_LINES:
+        finished = [row for row in finished if row.core]
+        core = {arm.id for arm in experiment.core_arms}
+        records = [r for r in records if r["arm"] in core]
+    if 0 < len(finished) <= MOST_LINES:
         files += learning_curves(experiment, records, stem.with_name(f"{stem.name}_curves"))
         files += cost_bars(experiment, records, timing, stem.with_name(f"{stem.name}_cost"))
         files += health_panel(experiment, records, stem.with_name(f"{stem.name}_health"))
+    if compiled.scaling:
+        files += _scaling_figures(compiled, stem)
     return replace(compiled, files=tuple(files))
+
+
+def _scaling_figures(compiled: Report, stem: Path) -> list[Path]:
+    from repro.report.scaling_figures import budget_curves, scaling_curves
+    from repro.report.verifier_figures import calibration_plot, lambda_sweep
+
+    figures = {
+        "scaling": scaling_curves,
+        "lambda": lambda_sweep,
+        "calibration": calibration_plot,
+        "budgets": budget_curves,
+    }
+    files: list[Path] = []
+    for name, draw in figures.items():
+        files += draw(compiled.experiment, compiled.scaling, stem.with_name(f"{stem.name}_{name}"))
+    return files
 
 
 def _run(record: Record) -> tuple:

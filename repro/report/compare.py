@@ -18,6 +18,7 @@ from repro.report.format import percent, signed
 from repro.report.summary import set_names
 from repro.statistics.bootstrap import difference_draws, percentile_interval
 from repro.statistics.scores import Missing, arm_scores, by_seed
+from repro.store.key import deciding
 from repro.store.record import strip_measured
 
 Record = dict[str, Any]
@@ -52,9 +53,14 @@ def _line(ours: list[Record], theirs: list[Record]) -> str:
     pairs = [(a, b) for a in ours for b in theirs if a["seed"] == b["seed"]]
     if any(a["key"] != b["key"] for a, b in pairs):
         return head + f"other settings or code than published; {_difference_or_reason(ours, theirs)}"
-    if pairs and all(strip_measured(a) == strip_measured(b) for a, b in pairs):
+    if pairs and all(_content(a) == _content(b) for a, b in pairs):
         return head + ("identical" if len(pairs) == len(theirs) == len(ours) else f"identical on {_shared(len(pairs))}")
     return head + _difference_or_reason(ours, theirs)
+
+
+def _content(record: Record) -> Record:
+    """What two runs of one trial must agree on. Settings that came later are absent from older records' configs."""
+    return {**strip_measured(record), "config": deciding(record["config"])}
 
 
 def _difference_or_reason(ours: list[Record], theirs: list[Record]) -> str:

@@ -17,7 +17,7 @@ from repro.experiments.types import Experiment
 from repro.report.build import Report
 from repro.report.format import MISSING, percent, percent_interval, seconds, size
 from repro.report.structure import to_json
-from repro.report.summary import ArmSummary, largest_pass, summarise
+from repro.report.summary import ArmSummary, has_scaling, largest_pass, stand_in, summarise
 
 __all__ = ["final", "live_table", "results_table", "to_json", "verdict_table"]
 
@@ -62,6 +62,8 @@ def live_table(
 def results_table(rows: Sequence[ArmSummary], title: str = "") -> Table:
     """The measured numbers of a report, one row per arm, narrow enough for a terminal."""
     rows = list(rows)
+    if has_scaling(rows):
+        return _scaling_results(rows, title)
     best = largest_pass(rows)
     measured = any(row.measured_peak is not None for row in rows)
     header = [
@@ -87,6 +89,28 @@ def results_table(rows: Sequence[ArmSummary], title: str = "") -> Table:
             seconds(row.step_seconds_prompts),
             seconds(row.train_seconds),
             size(peak),
+            str(len(row.seeds)),
+        ]
+        table.add_row(*map(Text, cells), style=None if row.seeds else "dim")
+    return table
+
+
+def _scaling_results(rows: list[ArmSummary], title: str) -> Table:
+    """As `results_table`, for arms whose samples were voted on: votes and verifier instead of length and memory."""
+    measured = {name for row in rows for name in row.metrics}
+    votes = [stand_in(measured, f"{rule}@0") for rule in ("majority", "best", "weighted")]
+    best = largest_pass(rows)
+    rates = [*votes, *([best] if best else []), "verifier_accuracy", "verifier_auc"]
+    names = {"verifier_accuracy": "Verifier %", "verifier_auc": "AUC %"}
+    titles = [names.get(k, f"{k} %".replace("@", "\n@")) for k in rates]
+    table = _table(title, ["Arm", "Accuracy %", *titles, "Time/step", "Training", "Seeds"])
+    for row in rows:
+        cells = [
+            row.display,
+            percent_interval(row.accuracy, row.lo, row.hi),
+            *[percent(row.metrics.get(k)) for k in rates],
+            seconds(row.step_seconds_prompts),
+            seconds(row.train_seconds),
             str(len(row.seeds)),
         ]
         table.add_row(*map(Text, cells), style=None if row.seeds else "dim")

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from repro import papers
 from repro.papers import tables_beside
 from repro.report.build import Report
 from repro.report.format import MISSING, count, fixed, markdown_table, percent, percent_interval, seconds, signed, size
-from repro.report.summary import ArmSummary, largest_pass
+from repro.report.scaling_table import scaling_section
+from repro.report.summary import ArmSummary, has_scaling, largest_pass, stand_in
 from repro.report.verdicts import question
 
 NO_VERDICT = "**Smoke run: it shows that everything works, and carries no verdict. Do not quote its numbers.**\n"
@@ -27,6 +29,7 @@ def markdown(report: Report) -> str:
     parts += ["## Measured by this suite\n", markdown_table(*measured_columns(report)), _measured_notes(report)]
     if any(len(row.sets) > 1 for row in report.rows):
         parts += ["### Each set\n", _sets_table(report.rows)]
+    parts += scaling_section(report.experiment, report.scaling)
     parts += _reported(report)
     parts += ["## Claims\n", _claims(report), "## Noise floor (A/A)\n", _noise(report)]
     parts += ["## Where this differs from the paper\n", _ledger(report)]
@@ -38,18 +41,21 @@ def measured_columns(report: Report) -> tuple[list[str], list[list[str]]]:
     """Header and cells of the measured table; the memory columns say predicted or measured.
 
     Every table has the columns of STANDARD and the pass@k with the largest k; a rate that only this experiment asks for
-    (`Experiment.metrics`) gets a column after them.
+    (`Experiment.metrics`) gets a column after them; of a rule such as majority@64 the largest N that was measured.
     """
     rows, best = report.rows, largest_pass(report.rows)
+    measured = {name for row in rows for name in row.metrics}
     more = [m for m in report.experiment.metrics if m not in STANDARD and not m.startswith("pass@")]
-    rates = ["greedy", *([best] if best else []), "truncated", "unparsed", *more]
+    more = list(dict.fromkeys(stand_in(measured, m) for m in more))
+    greedy = [] if has_scaling(rows) and "greedy" not in measured else ["greedy"]
+    rates = [*greedy, *([best] if best else []), "truncated", "unparsed", *more]
     memory = [("Peak memory, predicted", "predicted_peak")]
     if any(row.measured_peak is not None for row in rows):
         memory.append(("Peak memory, measured", "measured_peak"))
     header = [
         "Arm",
         "Accuracy %",
-        *[f"{name.capitalize() if name.isalpha() else name} %" for name in rates],
+        *[f"{_heading(name)} %" for name in rates],
         "Time/step, equal prompts",
         "Time/step, equal completions",
         "Training time",
@@ -77,6 +83,13 @@ def measured_columns(report: Report) -> tuple[list[str], list[list[str]]]:
     return header, cells
 
 
+def _heading(metric: str) -> str:
+    if "@" in metric:
+        return metric.replace("_", " ")
+    words = metric.replace("_", " ")
+    return f"{words[0].upper()}{words[1:]}".replace("auc", "AUC")
+
+
 def _measured_notes(report: Report) -> str:
     measured = any(row.measured_peak is not None for row in report.rows)
     notes = [
@@ -93,21 +106,35 @@ def _measured_notes(report: Report) -> str:
 
 def _sets_table(rows: list[ArmSummary]) -> str:
     names = list(next(row.sets for row in rows if row.sets))
-    header = ["Arm", *[f"{name} {what} %" for name in names for what in ("Avg@n", "greedy")]]
-    cells = [
-        [row.display, *[percent(row.sets.get(n, {}).get(m)) for n in names for m in ("accuracy", "greedy")]]
-        for row in rows
-    ]
+    columns = [(name, metric) for name in names for metric in _set_metrics(rows, name)]
+    header = ["Arm", *[f"{name} {'Avg@n' if metric == 'accuracy' else metric} %" for name, metric in columns]]
+    cells = [[row.display, *[percent(row.sets.get(n, {}).get(m)) for n, m in columns]] for row in rows]
     return markdown_table(header, cells)
 
 
+def _set_metrics(rows: list[ArmSummary], name: str) -> tuple[str, ...]:
+    """Accuracy and greedy; where pools of samples were voted on, two votes over the whole pool instead of greedy."""
+    if not has_scaling(rows):
+        return "accuracy", "greedy"
+    measured = {metric for row in rows for metric in row.sets.get(name, {})}
+    sizes = [int(metric.partition("@")[2]) for metric in measured if metric.startswith("majority@")]
+    return ("accuracy", *[f"{rule}@{max(sizes)}" for rule in ("majority", "weighted") if sizes])
+
+
 def _reported(report: Report) -> list[str]:
-    """The paper's own numbers: first beside ours as gains over the base model, then the full tables, then the costs."""
-    tables = tables_beside(report.experiment.paper, report.experiment.id)
-    if not tables:
-        return []
-    paper = report.paper
+    """The numbers of the experiment's paper, and of the other papers whose claims it tests."""
+    known = dict.fromkeys([report.experiment.paper, *(claim.paper for claim in report.experiment.claims)])
+    return [part for name in known for part in _reported_by(report, papers.load(name))]
+
+
+def _reported_by(report: Report, paper: dict[str, Any]) -> list[str]:
+    """One paper's numbers: first beside ours as gains over the base model, then the full tables, then the costs."""
+    tables = tables_beside(paper["id"], report.experiment.id)
+    unknown = "The paper does not state: " + "; ".join(paper["not_stated"]) + ".\n" if paper.get("not_stated") else ""
     who = f"{paper['name']} (arXiv {paper['arxiv']})"
+    if not tables:
+        # Nothing of it can be printed as a table; what is missing still is worth a line.
+        return [f"## Reported by the paper: {who}\n", unknown] if unknown else []
     apart = "" if report.scale == "paper" else " Other models and other data than here."
     parts = [f"## Reported by the paper: {who}\n", f"One run per cell. Not measured by this suite.{apart}\n"]
     if beside := beside_table(report, tables[0]):
@@ -137,9 +164,7 @@ def _reported(report: Report) -> list[str]:
             markdown_table(header, cells, numbers_from=5),
             cost["conditions"] + ".\n",
         ]
-    if paper.get("not_stated"):
-        parts.append("The paper does not state: " + "; ".join(paper["not_stated"]) + ".\n")
-    return parts
+    return [*parts, unknown] if unknown else parts
 
 
 def gains(values: dict[str, float | None]) -> dict[str, float | None]:

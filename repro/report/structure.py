@@ -6,11 +6,14 @@ from dataclasses import asdict
 from typing import Any
 
 from repro.report.build import Report
+from repro.report.scaling_table import scaling_json
 
 
 def to_json(report: Report) -> dict[str, Any]:
     """JSON-able: dicts, lists, strings, numbers, booleans, null. Reported numbers stand apart under `reported`."""
     paper = report.paper
+    # Only experiments that spend test-time compute have the key, so that it never stands there empty.
+    more = {"scaling": scaling_json(report.experiment, report.scaling)} if report.scaling else {}
     return {
         "id": report.name,
         "experiment": report.experiment.id,
@@ -26,6 +29,7 @@ def to_json(report: Report) -> dict[str, Any]:
             "tables": [t for t in paper["tables"] if report.experiment.id in t.get("beside", ())],
             "cost": paper["cost"] if report.experiment.id in paper.get("cost", {}).get("beside", ()) else None,
         },
+        **more,
         "command": report.command,
         "files": [str(path) for path in report.files],
     }

@@ -20,6 +20,7 @@ from matplotlib.ticker import MaxNLocator
 
 from repro.experiments.types import Experiment
 from repro.report.format import write_bytes
+from repro.report.scaling import pairs
 
 COLUMN, PAGE = 3.4, 7.0  # widths in inches
 SMALLEST_FONT = 7.0
@@ -34,10 +35,11 @@ ARM_LOOKS = {
     "grpo-n4": (ORANGE, "-", "^"),
     "tbrm-n4": (BLUE, "-", "v"), "brm-n1": (PURPLE, "--", "P"), "rloo-n4": (GREEN, "-", "X"),
     "grpo-n4-nostd": (YELLOW, "-.", "<"), "tbrm-n4-lora": (BLACK, "-.", ">"),
+    "loo-n4": (BLUE, "-", "s"), "vineppo-n4": (GREEN, "-", "D"),
 }  # fmt: skip
 _SPARE = (GREEN, PURPLE, BLACK, YELLOW, SKY, VERMILLION, ORANGE, BLUE)
 _LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
-_MARKERS = "osD^vPX*<>"
+MARKERS = "osD^vPX*<>"
 
 # A hatch where a colour comes a second time.
 PHASE_LOOKS = {
@@ -71,16 +73,24 @@ def styled() -> Iterator[None]:
 
 
 def arm_style(experiment: Experiment) -> dict[str, dict]:
-    """Colour, line style and marker of every arm: fixed for known arms, by position among the others."""
+    """Colour, line style and marker of every arm: fixed for known arms, by position among the others.
+
+    A base method and its ^V form have one colour and marker: the first dashed, the second solid.
+    """
+    stems = {other.id: base.id for base, other in pairs(experiment)}
     taken = {ARM_LOOKS[arm.id][0] for arm in experiment.arms if arm.id in ARM_LOOKS}
     spare = [colour for colour in _SPARE if colour not in taken] or list(_SPARE)
     styles, others = {}, 0
     for arm in experiment.arms:
+        if arm.id in stems:
+            styles[stems[arm.id]]["linestyle"] = "--"
+            styles[arm.id] = styles[stems[arm.id]] | {"linestyle": "-"}
+            continue
         if arm.id in ARM_LOOKS:
             colour, line, marker = ARM_LOOKS[arm.id]
         else:
             colour, line = spare[others % len(spare)], _LINES[others % len(_LINES)]
-            marker, others = _MARKERS[others % len(_MARKERS)], others + 1
+            marker, others = MARKERS[others % len(MARKERS)], others + 1
         styles[arm.id] = {"color": colour, "linestyle": line, "marker": marker}
     return styles
 

@@ -8,6 +8,7 @@ Not covered: correction for many comparisons; that belongs to the claims.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -159,11 +160,16 @@ def _status(own: list[Record], wanted: list[int]) -> str:
 
 
 def _means(done: list[Record], name: str) -> dict[str, float]:
-    """Mean over seeds of every metric of one set that all seeds have, in a fixed order (pass@k by k)."""
+    """Mean over seeds of every metric of one set that all seeds have, in a fixed order (pass@k and votes by number)."""
     keys = [k.split("/", 1)[1] for k in done[0]["metrics"] if k.split("/", 1)[0] == name]
     values = {k: [r["metrics"].get(f"{name}/{k}") for r in done] for k in keys}
     means = {k: fmean(v) for k, v in values.items() if None not in v}
-    return dict(sorted(means.items(), key=lambda kv: (_pass_k(kv[0]), kv[0])))
+    return dict(sorted(means.items(), key=lambda kv: _place(kv[0])))
+
+
+def _place(metric: str) -> tuple[int, str, int, str]:
+    rule, _, n = metric.partition("@")
+    return (1, rule, int(n), metric) if n.isdigit() else (0, "", 0, metric)
 
 
 def _protocol(record: Record, name: str, means: dict[str, float]) -> float:
@@ -183,6 +189,24 @@ def largest_pass(rows: Iterable[ArmSummary]) -> str | None:
             names = {k for k in row.metrics if k.startswith("pass@")}
             common = names if common is None else common & names
     return max(common, key=_pass_k) if common else None
+
+
+def stand_in(names: Iterable[str], metric: str) -> str:
+    """`metric`; for `majority@64` where no pool was that large (a smoke run) the same rule at the largest N there is.
+
+    `names`: the metrics that were measured.
+    """
+    names = set(names)
+    rule, _, n = metric.partition("@")
+    if not n.isdigit() or metric in names:
+        return metric
+    sizes = [int(name.partition("@")[2]) for name in names if re.fullmatch(rf"{re.escape(rule)}@\d+", name)]
+    return f"{rule}@{max(sizes)}" if sizes else metric
+
+
+def has_scaling(rows: Iterable[ArmSummary]) -> bool:
+    """Whether an arm was evaluated with pools of samples and a verifier."""
+    return any("verifier_accuracy" in metrics for row in rows for metrics in row.sets.values())
 
 
 def step_seconds(timing: Record | None, mode: str, arm: str) -> float | None:

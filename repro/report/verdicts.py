@@ -11,7 +11,9 @@ from repro.report.format import fixed, percent, signed
 from repro.statistics.contrast import ClaimResult, evaluate_claims
 from repro.statistics.verdict import boundary
 
-RATES = ("accuracy", "greedy", "truncated", "unparsed")
+RATES = ("accuracy", "greedy", "truncated", "unparsed", "verifier_accuracy", "verifier_auc")
+RULES = ("pass@", "majority@", "best@", "weighted@", "joint@", "joint_majority@")
+EFFICIENCY = "@efficiency"  # "weighted@efficiency[:set]", see `repro.statistics.contrast`
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def verdicts(experiment: Experiment, records: Sequence[dict[str, Any]], timing: 
 def is_rate(metric: str) -> bool:
     """Whether a metric (`accuracy`, `pass@8:aime24`) is a rate, printed in percent."""
     name = metric.partition(":")[0]
-    return name in RATES or name.startswith("pass@")
+    return name in RATES or (name.startswith(RULES) and not name.endswith(EFFICIENCY))
 
 
 def effect(claim: Claim, result: ClaimResult) -> str:
@@ -68,10 +70,37 @@ def effect(claim: Claim, result: ClaimResult) -> str:
 def question(claim: Claim, display: dict[str, str]) -> str:
     """What is tested, in short: `accuracy: TBRM n=4 - GRPO n=4 > 0`."""
     arm, against = display.get(claim.arm, claim.arm), display.get(claim.against, claim.against)
-    first, second = (arm, against) if claim.better == "higher" else (against, arm)
     limit = boundary(claim.kind, claim.margin, claim.contrast)
-    metric = claim.metric.replace("_", " ").replace(":", ", ")
+    rival_metric = getattr(claim, "against_metric", None) or claim.metric
+    if claim.metric.partition(":")[0].endswith(EFFICIENCY):
+        (rule, where), (rival, _) = _efficiency(claim.metric), _efficiency(rival_metric)
+        return f"samples for equal accuracy{where}: ({against}) by {rival} / ({arm}) by {rule} > {fixed(limit, 2)}"
+    if rival_metric != claim.metric:
+        return _two_metrics(claim, rival_metric, arm, against, limit)
+    first, second = (arm, against) if claim.better == "higher" else (against, arm)
+    metric = _words(claim.metric)
     if claim.contrast == "ratio":
         return f"{metric}: ({first}) / ({second}) > {fixed(limit, 2)}"
     unit = f"{fixed(100 * limit, 2)} points" if is_rate(claim.metric) else fixed(limit, 4)
     return f"{metric}: ({first}) - ({second}) > {unit}"
+
+
+def _two_metrics(claim: Claim, rival_metric: str, arm: str, against: str, limit: float) -> str:
+    """`majority@64 of (GRPO^V) - accuracy of (GRPO) > 0.00 points`."""
+    one, two = f"{_words(claim.metric)} of ({arm})", f"{_words(rival_metric)} of ({against})"
+    first, second = (one, two) if claim.better == "higher" else (two, one)
+    if claim.contrast == "ratio":
+        return f"{first} / {second} > {fixed(limit, 2)}"
+    rates = is_rate(claim.metric) and is_rate(rival_metric)
+    return f"{first} - {second} > {f'{fixed(100 * limit, 2)} points' if rates else fixed(limit, 4)}"
+
+
+def _efficiency(metric: str) -> tuple[str, str]:
+    """`weighted@efficiency:easy-to-hard` as ("weighted", ", easy-to-hard")."""
+    name, _, where = metric.partition(":")
+    return name.removesuffix(EFFICIENCY), f", {where}" if where else ""
+
+
+def _words(metric: str) -> str:
+    """A metric for people: `weighted@64:easy-to-hard` becomes `weighted@64, easy-to-hard`."""
+    return metric.replace("_", " ").replace(":", ", ")

@@ -87,6 +87,44 @@ def test_claims_are_complete():
         assert c["evidence"] in papers.EVIDENCE_TAGS and c["statement"] and c["paper_supports"] and c["source"]
 
 
+@pytest.mark.parametrize(
+    ("name", "ids"), [("rlv", [f"R{i}" for i in range(1, 13)]), ("vineppo", ["V13", "V14", "V15", "V16"])]
+)
+def test_claims_of_the_verification_papers_are_complete(name, ids):
+    claims = papers.load(name)["claims"]
+    assert [c["id"] for c in claims] == ids
+    for c in claims:
+        assert c["evidence"] in papers.EVIDENCE_TAGS and c["statement"] and c["paper_supports"] and c["source"]
+
+
+def test_gaps_of_vineppo_follow_from_the_labels_and_stand_in_its_claim():
+    data = papers.load("vineppo")
+    entry = table("vineppo", "results")
+    assert entry["evidence"] == "code", "labels of the README figure, not the paper's table"
+    statement = papers.claim("vineppo", "V13")["statement"]
+    for pair in data["pairs"]:
+        first, second = (row(entry, pair["model"], pair[side])["values"] for side in ("first", "second"))
+        assert [a - b for a, b in zip(first, second, strict=True)] == pytest.approx(pair["gaps"])
+        assert all(f"+{gap}" in statement for gap in pair["gaps"])
+    entries = data["cost"]["entries"]
+    ratios = [e["seconds"][0] / e["seconds"][1] for e in entries if "seconds" in e]
+    assert [e["slowdown"] for e in entries if e["evidence"] == "derived"] == pytest.approx(ratios, abs=0.005)
+
+
+def test_no_value_guessed_off_a_slide_of_rlv_is_there():
+    """RL^V has no table that could be read; values that others read off its plots are not data."""
+    data = papers.load("rlv")
+    assert data["tables"] == []
+    headline = {entry["sentence"]: entry["evidence"] for entry in data["headline"]}
+    assert headline["8-32x"] == headline["1.2-1.6x"] == "paper"
+    assert {entry["evidence"] for entry in data["headline"] if "slides" in entry["source"]} == {"second-hand"}
+    numbers = {value for _, value, _ in leaves(data["headline"]) if isinstance(value, (int, float))}
+    guessed = {10, 13, 15, 17, 26, 28, 37, 40, 55, 58, 65, 69, 75, 78, 79, 81, 82, 42, 62, 18, 11, 31, 35}
+    assert not guessed - {10} & numbers
+    tens = [entry for entry in data["headline"] if entry.get("gain_points") == 10]
+    assert [entry["sentence"][:18] for entry in tens] == ["64x efficient, +10"], "the one printed annotation of 10"
+
+
 def test_the_false_note_in_circulation_left_no_trace():
     """A public note on TBRM gives other numbers (hours, gigabytes, a results table); none of them may appear."""
     data = papers.load("tbrm")
