@@ -6,6 +6,7 @@ runs every point of every tuned arm's grid, on the dev split, with seeds from 10
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from repro.experiments.types import Deviation, Experiment, ScaleSettings
 
 TUNING_SUFFIX = "-tuning"
 TUNING_SEED = 1000
+_TUNING_SAMPLES = 8
 
 _SMOKE_TRAIN = {"steps": 4, "completions_per_step": 16, "micro_batch": 4, "eval_every": 2, "checkpoint_every": 2}
 _SMOKE_EVALUATION = {"batch": 64, "dev_questions": 8, "dev_n": 1}
@@ -67,7 +69,9 @@ def tuning_twin(experiment: Experiment) -> Experiment:
                     "method": {**of_scale.get("method", {}), grid.parameter: value},
                     "train": {**of_scale.get("train", {}), "learning_rate": rate},
                 }
-    sets = [{**one, "split": "dev"} for one in micro.evaluation["sets"]]
+    sets = [_tuning_set(one) for one in micro.evaluation["sets"]]
+    if any(one.get("verify") for one in micro.evaluation["sets"]):
+        sets = sets[:1]  # sets of harder questions are for results; choosing by them would use them up
     scale = replace(
         micro, seeds=1, first_seed=TUNING_SEED, evaluation={**micro.evaluation, "sets": sets}, arms=overrides
     )
@@ -85,6 +89,12 @@ def tuning_twin(experiment: Experiment) -> Experiment:
         ),
         scales={"micro": scale},
     )
+
+
+def _tuning_set(one: Mapping[str, Any]) -> dict[str, Any]:
+    """A set on the dev split. A pool of judged samples shrinks to a few: every arm is tuned for sampled accuracy."""
+    plain = {**one, "split": "dev"}
+    return {**plain, "verify": False, "n": min(one["n"], _TUNING_SAMPLES)} if one.get("verify") else plain
 
 
 def grid_arm(arm: str, learning_rate: float, short: str, value: Any) -> str:

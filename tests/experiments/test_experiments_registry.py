@@ -116,7 +116,7 @@ def test_the_smoke_twin_follows_from_the_micro_scale(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_tuning_spends_the_same_budget_on_every_trained_core_arm(name):
     experiment, twin = registry.get(name), registry.get(f"{name}-tuning")
-    assert set(experiment.tuning) == {arm.id for arm in experiment.core_arms if arm.trained}
+    assert set(experiment.tuning) >= {arm.id for arm in experiment.core_arms if arm.trained}
     for arm, grid in experiment.tuning.items():
         assert len(set(grid.learning_rates)) == 4 and len(set(grid.values)) == 2
         points = [one.id for one in twin.arms if one.id.startswith(f"{arm}--")]
