@@ -90,7 +90,8 @@ def text(experiment: Experiment, scales: list[str]) -> str:
         if len(rows) <= 12:
             parts.append(columns(rows, "    "))
     for claim in experiment.claims:
-        contrast = f"{claim.metric}: {claim.arm} vs {claim.against}, margin {claim.margin:g}"
+        rival = f" by {claim.against_metric}" if claim.against_metric else ""
+        contrast = f"{claim.metric}: {claim.arm} vs {claim.against}{rival}, margin {claim.margin:g}"
         parts.append(f"claim {claim.id} ({claim.kind}, {contrast})")
         parts.append(_wrap(f"{claim.sentence} {claim.evidence}. The paper's own numbers: {claim.paper_supports}", "  "))
     if experiment.ledger:

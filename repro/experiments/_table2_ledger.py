@@ -7,7 +7,7 @@ LEDGER = (
         "lambda",
         "not stated; author scripts name values from 0.01 to 10 that may be lambda",
         "micro scale: 0.3 or 1 by the dev split, for each ^V arm apart; small and paper scale 0.1; ablation arms at "
-        "0.05, 0.3, 1 and 10",
+        "0.05, 0.1, 3 and 10",
         "values within the range of the scripts",
     ),
     Deviation(

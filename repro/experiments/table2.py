@@ -9,7 +9,7 @@ from repro.experiments._table2_claims import CLAIMS, FAR, HARD, NEAR
 from repro.experiments._table2_ledger import LEDGER
 from repro.experiments.types import Arm, Experiment, ScaleSettings, TuningGrid
 
-_LAMBDAS = (0.05, 0.3, 1.0, 10.0)
+_LAMBDAS = (0.05, 0.1, 3.0, 10.0)  # beside the values of the tuning grid: two arms of one setting would be one trial
 ARMS = (
     Arm("base", "Base model", "none"),
     Arm("grpo-n4", "GRPO", "grpo", {"n": 4}),
@@ -213,7 +213,7 @@ PAPER = ScaleSettings(
     ),
 )
 
-_RATES = (5e-5, 1e-4, 2e-4, 4e-4)
+_RATES = (1e-4, 2e-4, 4e-4, 8e-4)
 _LAMBDA_GRID = TuningGrid(_RATES, "verify_lambda", (0.3, 1.0), "lam")
 
 EXPERIMENT = Experiment(

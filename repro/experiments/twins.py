@@ -64,7 +64,7 @@ def tuning_twin(experiment: Experiment) -> Experiment:
             for value in grid.values:
                 name = grid_arm(base_id, rate, grid.short, value)
                 display = f"{origin.display}, lr {rate:g}, {grid.parameter} {_short(value)}"
-                arms.append(replace(origin, id=name, display=display))
+                arms.append(replace(origin, id=name, display=display, core=True))
                 overrides[name] = {
                     "method": {**of_scale.get("method", {}), grid.parameter: value},
                     "train": {**of_scale.get("train", {}), "learning_rate": rate},

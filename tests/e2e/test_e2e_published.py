@@ -10,9 +10,9 @@ from matplotlib import ft2font
 
 from repro.cli.publish import regenerate
 from repro.experiments import registry
-from repro.experiments.table1 import EXPERIMENT, MICRO
 from repro.store.published import bundle_path, read_bundle
 
+TABLES = ["table1", "table2"]
 REPOSITORY = Path(__file__).resolve().parents[2]
 FREETYPE = "2.14.3"  # what the wheel of the pinned matplotlib bundles; another one draws letters by other pixels
 
@@ -49,24 +49,28 @@ def test_published_tables_and_figures_regenerate_to_the_byte(tmp_path):
     assert not different, f"`repro publish --only-regenerate` would change {different}"
 
 
-def test_every_published_record_is_one_of_the_experiment_as_registered():
-    needs("table1")
+@pytest.mark.parametrize("table", TABLES)
+def test_every_published_record_is_one_of_the_experiment_as_registered(table):
+    needs(table)
     from repro.cli.pipeline import stored_configs, timing_record
     from repro.experiments.plan import current
 
-    bundle = read_bundle(bundle_path(REPOSITORY / "results", "table1"))
-    trials = current(stored_configs(registry.get("table1"), "micro", bundle), bundle)
+    bundle = read_bundle(bundle_path(REPOSITORY / "results", table))
+    trials = current(stored_configs(registry.get(table), "micro", bundle), bundle)
     timing = timing_record(bundle, trials)
     stale = [record["id"] for record in bundle if record not in trials and record is not timing]
     assert not stale, f"published under an older definition: {stale}"
     assert timing is not None, "the time claims need a timing record of today's definition"
 
 
-def test_the_micro_scale_uses_what_the_shipped_tuning_records_choose():
-    needs("table1-tuning")
-    best = registry.chosen(read_bundle(bundle_path(REPOSITORY / "results", "table1-tuning")))
-    assert set(best) == set(EXPERIMENT.tuning), "an arm's grid is not complete"
-    for arm, grid in EXPERIMENT.tuning.items():
-        special = MICRO.arms[arm]
-        used = {**MICRO.train, **special["train"]}["learning_rate"], special["method"].get(grid.parameter)
+@pytest.mark.parametrize("table", TABLES)
+def test_the_micro_scale_uses_what_the_shipped_tuning_records_choose(table):
+    needs(f"{table}-tuning")
+    experiment = registry.get(table)
+    micro = experiment.scales["micro"]
+    best = registry.chosen(read_bundle(bundle_path(REPOSITORY / "results", f"{table}-tuning")))
+    assert set(best) == set(experiment.tuning), "an arm's grid is not complete"
+    for arm, grid in experiment.tuning.items():
+        special = micro.arms[arm]
+        used = {**micro.train, **special["train"]}["learning_rate"], special["method"].get(grid.parameter)
         assert used == (best[arm]["learning_rate"], best[arm][grid.parameter]), f"{arm}: tuning chose {best[arm]}"

@@ -61,7 +61,7 @@ def test_a_verifying_arm_differs_from_its_base_method_in_verification_and_rate_o
 def test_an_ablation_arm_varies_one_thing(scale):
     of_v, of_vine = config(scale, "grpo-n4-v"), config(scale, "vineppo-n4")
     varied = {
-        **{f"grpo-n4-v-lam{value:g}": {"verify_lambda": value} for value in (0.05, 0.3, 1.0, 10.0)},
+        **{f"grpo-n4-v-lam{value:g}": {"verify_lambda": value} for value in (0.05, 0.1, 3.0, 10.0)},
         "grpo-n4-v-head": {"verifier": "head"},
         "grpo-n4-v-separate": {"verifier": "separate"},
         "grpo-n4-v-balanced": {"balance": True},
