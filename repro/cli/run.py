@@ -45,6 +45,7 @@ def main(args) -> int:
     try:
         progress = _run(chosen, altered, configs, workspace, workers, data, made)
         troubles = _time(chosen, altered, workspace, data, progress)
+        pipeline.share_finished(configs, load_records(workspace)[0], workspace)  # two arms may be one trial
         ends = [pipeline.finish(selection, altered, workspace) for selection, _ in chosen]
     except KeyboardInterrupt:
         raise KeyboardInterrupt(

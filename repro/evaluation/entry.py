@@ -53,9 +53,9 @@ def scaling_entry(
 def scaling_metrics(entry: dict[str, Any], samples_n: int) -> dict[str, float]:
     """Metrics of one entry, without the set's name: means over questions, `samples_n` = samples per question.
 
-    `majority@N`, `best@N`, `weighted@N` for every size; `verifier_accuracy`; `verifier_auc` unless it has one class
-    only; with budgets `joint@N` and `joint_majority@N` for every size: the mean over the budgets of the accuracy of
-    weighted and majority voting.
+    `majority@N`, `best@N`, `weighted@N` for every size; `verifier_accuracy`; `verifier_auc` and `verifier_auc_within`
+    unless there is one class only; with budgets `joint@N` and `joint_majority@N` for every size: the mean over the
+    budgets of the accuracy of weighted and majority voting.
     """
     sizes = entry["sizes"]
     metrics = {
@@ -64,8 +64,9 @@ def scaling_metrics(entry: dict[str, Any], samples_n: int) -> dict[str, float]:
         for size, row in zip(sizes, entry["curves"][rule], strict=True)
     }
     metrics["verifier_accuracy"] = float(np.mean(entry["verifier"]["right"])) / samples_n
-    if entry["verifier"]["auc"] is not None:
-        metrics["verifier_auc"] = entry["verifier"]["auc"]
+    for name in ("auc", "auc_within"):
+        if entry["verifier"][name] is not None:
+            metrics[f"verifier_{name}"] = entry["verifier"][name]
     if entry["budgets"] is not None:
         for place, size in enumerate(sizes):
             metrics[f"joint@{size}"] = float(np.mean([row[place] for row in entry["budgets"]["weighted"]]))

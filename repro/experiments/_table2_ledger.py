@@ -6,7 +6,7 @@ LEDGER = (
     Deviation(
         "lambda",
         "not stated; author scripts name values from 0.01 to 10 that may be lambda",
-        "micro scale: 0.3 or 1 by the dev split, for each ^V arm apart; small and paper scale 0.1; ablation arms at "
+        "micro scale: 0.3 or 1 by the dev split, for each ^V arm apart; small and paper scale 0.3; ablation arms at "
         "0.05, 0.1, 3 and 10",
         "values within the range of the scripts",
     ),
@@ -81,7 +81,8 @@ LEDGER = (
         "sample-efficiency factor",
         "8-32x; how it was read off is not stated",
         "samples of the base method by majority voting at its best accuracy, over samples of its ^V form by weighted "
-        "voting at that accuracy, between sizes on a line over log N; 64 at most, at micro scale",
+        "voting at that accuracy, between sizes on a line over log N; it cannot exceed the N at which the base method "
+        "is at its best, and where that is below the claimed factor the claim is inconclusive",
         "majority voting needs no verifier, so it is the base method's own rule; the judge's weighted vote is in the "
         "records",
     ),
@@ -111,6 +112,19 @@ LEDGER = (
         "K = 9 for every step's prefix",
         "paper scale 9, micro and small scale 3 (ablation arms 1 and 9); identical prefixes are estimated once",
         "cost; K = 3 is one of the values the digests name",
+    ),
+    Deviation(
+        "VinePPO: sampled completions",
+        "fresh rollouts come on top of the trained ones",
+        "the same: arms are equal in completions that are trained on, not in all that are sampled; the cost of the "
+        "fresh ones is a phase of its own, and part of the time per step",
+        "the claim is about credit assignment, its price is claim V15",
+    ),
+    Deviation(
+        "VinePPO: unfinished completions",
+        "reward 0",
+        "a fresh rollout that reaches the length limit counts 0; a completion that is trained on is judged on its text",
+        "the suite's one rule for rewards; both agree wherever an answer ends with its end token",
     ),
     Deviation(
         "VinePPO: step splitter",
@@ -165,8 +179,9 @@ LEDGER = (
     Deviation(
         "separate verifier",
         "author scripts name separately trained verifiers; their data is not stated",
-        "weights of its own, from the same start, trained on the same rollouts in the same order",
-        "the same data is what makes the comparison fair",
+        "weights of its own, from the same start, trained on the rollouts of its own run, whose policy is plain GRPO; "
+        "the unified arm's rollouts are those of another policy from the second update on",
+        "no arm may see rollouts that its own policy did not draw",
     ),
     Deviation(
         "classification head",

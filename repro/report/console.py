@@ -100,8 +100,8 @@ def _scaling_results(rows: list[ArmSummary], title: str) -> Table:
     measured = {name for row in rows for name in row.metrics}
     votes = [stand_in(measured, f"{rule}@0") for rule in ("majority", "best", "weighted")]
     best = largest_pass(rows)
-    rates = [*votes, *([best] if best else []), "verifier_accuracy", "verifier_auc"]
-    names = {"verifier_accuracy": "Verifier %", "verifier_auc": "AUC %"}
+    rates = [*votes, *([best] if best else []), "verifier_accuracy", "verifier_auc_within"]
+    names = {"verifier_accuracy": "Verifier %", "verifier_auc_within": "AUC %"}
     titles = [names.get(k, f"{k} %".replace("@", "\n@")) for k in rates]
     table = _table(title, ["Arm", "Accuracy %", *titles, "Time/step", "Training", "Seeds"])
     for row in rows:

@@ -11,7 +11,7 @@ from repro.report.format import fixed, percent, signed
 from repro.statistics.contrast import ClaimResult, evaluate_claims
 from repro.statistics.verdict import boundary
 
-RATES = ("accuracy", "greedy", "truncated", "unparsed", "verifier_accuracy", "verifier_auc")
+RATES = ("accuracy", "greedy", "truncated", "unparsed", "verifier_accuracy", "verifier_auc", "verifier_auc_within")
 RULES = ("pass@", "majority@", "best@", "weighted@", "joint@", "joint_majority@")
 EFFICIENCY = "@efficiency"  # "weighted@efficiency[:set]", see `repro.statistics.contrast`
 

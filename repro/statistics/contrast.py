@@ -14,10 +14,8 @@ the curves of mean accuracy over N (`repro.statistics.efficiency`; contrast rati
 from whole curves: each resample of seeds and questions is the same for every N and both arms, and the factor is
 computed from the resampled curves. The seed part of each curve has the tails of Student's t as everywhere, the factor
 itself is then read off as it is: its percentiles are not corrected again. A resampled curve that never reaches the
-target counts by the floor of that module, so both ends of the interval are always finite.
-
-Seeds are paired when both arms have the same ones, or at least 5 in common (then only those count); otherwise the seed
-level is drawn for each arm apart. Draws are a function of the claim's id and the records alone.
+target counts by the floor of that module, so both ends of the interval are always finite. Where the rival is at its
+best with so few samples that the claimed factor could not show, the claim is inconclusive and says so.
 """
 
 from __future__ import annotations
@@ -39,7 +37,7 @@ from repro.statistics.bootstrap import (
     percentile_interval,
     ratio_draws,
 )
-from repro.statistics.efficiency import compare_curves, efficiency_draws
+from repro.statistics.efficiency import compare_curves, efficiency_draws, samples_to_reach
 from repro.statistics.holm import ALPHA, holm_levels, p_value, step_down
 from repro.statistics.intervals import Interval, aa_interval, accuracy_interval
 from repro.statistics.scores import EFFICIENCY, Missing, arm_curves, arm_scores, by_seed, predicted_peak, rounds
@@ -76,6 +74,7 @@ class _Contrast:
     unit: str = "seeds"
     paired: bool = True
     exact: bool = False
+    ceiling: float | None = None  # no effect can be larger, whatever the arm does
 
 
 def evaluate_claim(
@@ -112,7 +111,8 @@ def evaluate_claims(
         except Missing as missing:
             results[index] = _not_run(claim, str(missing))
             continue
-        if contrast.exact or contrast.draws is None or no_verdict_reason(scale, contrast.count):
+        unjudged = contrast.draws is None or no_verdict_reason(scale, contrast.count) or _limited(claim, contrast)
+        if contrast.exact or unjudged:
             results[index] = _judge(claim, contrast, scale, 1 - ALPHA)
         else:
             tested.append((index, contrast))
@@ -214,7 +214,10 @@ def _efficiency(
     count, draws = min(len(one), len(two)), None
     if count > 1 or arm[0].shape[1] > 1:
         draws = efficiency_draws(sizes, arm, rival, rng, resamples, paired)
-    return _Contrast(estimate, draws, improvement, count, paired=paired)
+    # A rival at its best with few samples leaves nothing to save: no arm could then show a large factor.
+    mean = np.mean([item.mean(axis=(0, 1)) for item in rival], axis=0, keepdims=True)
+    ceiling = float(samples_to_reach(sizes, mean, mean.max())[0] / sizes[0])
+    return _Contrast(estimate, draws, improvement, count, paired=paired, ceiling=ceiling)
 
 
 def _efficiency_rule(claim: Any, metric: str) -> tuple[str, str]:
@@ -254,7 +257,12 @@ def _judge(claim: Any, contrast: _Contrast, scale: str, level: float) -> ClaimRe
     if reason is None and (contrast.exact or lo is not None):
         low, high = (contrast.estimate, contrast.estimate) if contrast.exact else (lo, hi)
         word = verdict(claim.kind, low, high, claim.margin, claim.contrast)
-        if word == "inconclusive":
+        if _limited(claim, contrast):
+            word = "inconclusive"
+            reason = (
+                f"{claim.against} is at its best with {contrast.ceiling:g} times the fewest samples: no more can show"
+            )
+        elif word == "inconclusive":
             reason = f"the interval contains {boundary(claim.kind, claim.margin, claim.contrast):g}"
     return ClaimResult(
         claim=claim.id,
@@ -268,6 +276,11 @@ def _judge(claim: Any, contrast: _Contrast, scale: str, level: float) -> ClaimRe
         n_seeds=contrast.count,
         paired=contrast.paired,
     )
+
+
+def _limited(claim: Any, contrast: _Contrast) -> bool:
+    """Whether the claimed effect lies beyond what could show: such a claim is not tested, and takes no level of Holm's."""
+    return contrast.ceiling is not None and contrast.ceiling < boundary(claim.kind, claim.margin, claim.contrast)
 
 
 def _not_run(claim: Any, reason: str) -> ClaimResult:

@@ -14,7 +14,7 @@ from repro.store.records import newest
 
 _QUESTION_METRICS = ("accuracy", "greedy", "truncated", "unparsed", "verifier_accuracy")
 _COUNTED = ("pass", *RULES)  # with @N
-_SET_METRICS = ("verifier_auc",)  # one number per set, from the record's metrics
+_SET_METRICS = ("verifier_auc", "verifier_auc_within")  # one number per set, from the record's metrics
 _COUNTED_SET_METRICS = ("joint", "joint_majority")  # with @N
 EFFICIENCY = "efficiency"  # weighted@efficiency, see `repro.statistics.contrast`
 _NOT_TRAINING = ("base", "generate", "extra_rollouts", "evaluate")

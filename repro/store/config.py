@@ -158,6 +158,7 @@ class EvaluationSet:
         require(self.questions is None or self.questions > 0, f"{where}.questions must be positive or null")
         require(bool(self.split), f"{where}.split is empty")
         require(self.name is None or bool(_NAME.fullmatch(self.name)), f"{where}.name={self.name!r} is not a name")
+        require(self.name != "dev", f"{where}.name=dev stands for the learning curve's questions: choose another name")
         require(not self.verify or self.n > 1, f"{where}.verify needs a pool of samples: set n to at least 2")
 
 
@@ -178,7 +179,7 @@ class EvaluationSettings:
     backend: Literal["transformers", "vllm"] = "transformers"
     """Engine that samples the completions of the sets; points of the learning curve use the trainer's own."""
     budgets: tuple[int, ...] = ()
-    """Token limits below max_completion at which sets with verify are measured as well (sequential scaling)."""
+    """Token limits up to max_completion at which sets with verify are measured as well (sequential scaling)."""
 
     def __post_init__(self):
         lists_to_tuples(self)
@@ -255,6 +256,10 @@ class TrialConfig:
         _check_base(self.base)
         self.train.validate(n=n if self.trains else 1)
         self.evaluation.validate()
+        require(
+            self.evaluation.backend != "vllm" or self.train.processes == 1,
+            f"evaluation.backend=vllm needs train.processes=1, not {self.train.processes}: one process, one engine",
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain dicts, lists, strings, numbers, booleans and nulls; fields in the order of their declaration."""

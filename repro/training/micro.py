@@ -40,7 +40,7 @@ class Recipe:
     positions: int = 512
     """Longest sequence the positions allow."""
     noise: float = 0.5
-    """Share of demonstrations with a slip in the working."""
+    """Share of demonstrations with a slip in the working (of steps, for tasks that say so)."""
     steps: int = 2400
     """Training steps."""
     batch: int = 64

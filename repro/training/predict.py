@@ -32,7 +32,8 @@ def predicted_peak(setup, cache: Path) -> dict:
     )
     prompt = min(longest or config.train.max_prompt, config.train.max_prompt)
     identity = json.dumps(
-        [SEMANTICS, setup.base.digest, config.method, config.to_json()["train"], prompt], sort_keys=True
+        [SEMANTICS, setup.base.digest, config.method, config.to_json()["train"], prompt, *_verdict_turn(setup)],
+        sort_keys=True,
     )
     path = cache / f"{hashlib.sha256(identity.encode()).hexdigest()[:24]}.json"
     if path.exists():
@@ -46,6 +47,11 @@ def predicted_peak(setup, cache: Path) -> dict:
     temporary.write_text(json.dumps(peak))
     temporary.rename(path)
     return peak
+
+
+def _verdict_turn(setup) -> list[str]:
+    """The verdict turn lengthens the rows of the methods that train on it."""
+    return [setup.hashes["verdict"]] if setup.method.needs().verdict != "none" else []
 
 
 def _build(setup, prompt: int) -> StepParts:

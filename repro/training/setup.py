@@ -50,6 +50,7 @@ class Setup:
             },
         }
         if any(item.verify for *_, item in self.sets) or (self.trained and self.method.needs().verdict != "none"):
+            self._one_template()
             self.hashes["verdict"] = verdict.get(self.task.template.name).sha256
             self.verdict_tokens(AutoTokenizer.from_pretrained(self.base.folder), [0])  # refused now, not after training
         self.key = trial_key(config, self.hashes)
@@ -69,6 +70,15 @@ class Setup:
             if names.count(name) > 1:
                 raise InputError(f"evaluation.sets names {name} twice; keep one of them, or give one another name")
         return sets
+
+    def _one_template(self) -> None:
+        # The verdict turn continues the conversation that the template began, so judged sets must share it.
+        for name, task, _, item in self.sets:
+            if item.verify and task.template.name != self.task.template.name:
+                raise InputError(
+                    f"set {name} uses template {task.template.name}, training uses {self.task.template.name}: a verifier "
+                    "needs one template; set the task's option template alike"
+                )
 
     def data(self) -> list[dict]:
         """Where the prompts come from; questions of other tasks are checked against the training prompts too."""

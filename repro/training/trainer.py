@@ -39,7 +39,7 @@ from repro.training.health import Health
 from repro.training.lora import peft_config
 from repro.training.prompt_order import PromptOrder
 from repro.training.rollout import roll_out
-from repro.training.verdicts import Judge, append_verdict, hidden_before
+from repro.training.verdicts import Judge, append_verdict, hidden_before, verdict_logps
 
 # What a micro-batch carries over from the roll-out; a method that does not use a column does not have it.
 COLUMNS = (
@@ -227,12 +227,15 @@ class SuiteTrainer(GRPOTrainer):
             state_values=self.needs.state_values,
             entropy=True,
             scored=None if judged is None else judged.scored(inputs["mask"]),
-            hidden=self.needs.verdict == "head",
+            hidden=self.needs.verdict == "head" or self.temperature != 1.0,
             autocast=self.accelerator.autocast,
         )
         said = None
         if judged is not None and self.judge is not None:
             said = self.judge.head_logps(hidden_before(scores.hidden, column), inputs["rewards"])
+        elif judged is not None and self.temperature != 1.0:
+            # The fused head divides by the sampling temperature; a verdict is read, and so trained, at temperature 1.
+            said = verdict_logps(model, hidden_before(scores.hidden, column), judged.verdict)
         elif judged is not None:
             said = scores.logps.gather(1, judged.at.unsqueeze(1)).squeeze(1)
         micro = MicroBatch(

@@ -111,8 +111,10 @@ class _Run:
             self.setup.timer.load_json(state["timer"])
             for network in trainer.companions.values():
                 network.load(start)
-        elif self.setup.dev:
-            self._point(trainer, 0)
+        else:
+            shutil.rmtree(self.folder / "pool", ignore_errors=True)  # of other weights, if any
+            if self.setup.dev:
+                self._point(trainer, 0)
         self.emit({"event": "phase", "message": "train", "step": len(self.health), "total": train.steps})
         trainer.train(resume_from_checkpoint=str(start) if start else None)
         self.judge = trainer.judge.eval() if trainer.judge is not None else None

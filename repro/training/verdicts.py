@@ -94,8 +94,8 @@ class Judge(nn.Module):
 
     def model_logps(self, ids: Tensor, attention: Tensor, column: Tensor, verdict: Tensor) -> Tensor:
         """(b,) log-probability of the verdict by the second model; `column` (b,) is the verdict's, in all of `ids`."""
-        logits = verdict_logits(self.network, ids, attention, column)
-        return torch.log_softmax(logits.float(), -1).gather(1, verdict.unsqueeze(1)).squeeze(1)
+        hidden = backbone(self.network)(input_ids=ids, attention_mask=attention, use_cache=False).last_hidden_state
+        return verdict_logps(self.network, hidden_before(hidden, column), verdict)
 
     def save(self, folder: Path) -> None:
         # Tied weights are one tensor under two names, and safetensors stores no tensor twice.
@@ -109,6 +109,12 @@ class Judge(nn.Module):
 def hidden_before(hidden: Tensor, column: Tensor) -> Tensor:
     """(b, D): the hidden state (b, S, D) that precedes `column` (b,)."""
     return hidden[torch.arange(len(hidden), device=hidden.device), column - 1]
+
+
+def verdict_logps(model: nn.Module, hidden: Tensor, verdict: Tensor) -> Tensor:
+    """(b,) log-probability, at temperature 1, of the verdicts (b,) from the hidden states (b, D) before them."""
+    logits = causal_lm(model).get_output_embeddings()(hidden)
+    return torch.log_softmax(logits.float(), -1).gather(1, verdict.unsqueeze(1)).squeeze(1)
 
 
 def verdict_logits(model: nn.Module, ids: Tensor, attention: Tensor, column: Tensor) -> Tensor:

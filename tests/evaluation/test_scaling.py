@@ -239,10 +239,8 @@ def test_metrics_follow_from_the_stored_entry_alone():
     entry, _ = small_entry()
     metrics = scaling_metrics(json.loads(json.dumps(entry)), samples_n=6)
     rules = ("majority", "best", "weighted", "joint", "joint_majority")
-    assert set(metrics) == {f"{rule}@{n}" for rule in rules for n in (1, 2, 4, 6)} | {
-        "verifier_accuracy",
-        "verifier_auc",
-    }
+    every = {f"{rule}@{n}" for rule in rules for n in (1, 2, 4, 6)}
+    assert set(metrics) == every | {"verifier_accuracy", "verifier_auc", "verifier_auc_within"}
     assert metrics["weighted@4"] == sum(entry["curves"]["weighted"][2]) / 5 / 1000
     assert metrics["verifier_accuracy"] == sum(entry["verifier"]["right"]) / 5 / 6
     assert metrics["verifier_accuracy"] == pytest.approx(entry["verifier"]["accuracy"], abs=1e-6)

@@ -14,7 +14,9 @@ def cells(line: str) -> list[str]:
 @pytest.mark.parametrize("table,most_claims", [("table1", 8), ("table2", 10)])
 def test_readme_shows_the_published_numbers(table, most_claims):
     shown = (ROOT / "README.md").read_text().split(f"<!-- results {table} -->")[1].split("<!-- /results -->")[0]
-    published = [cells(line) for line in (ROOT / "paper_tables" / f"{table}.md").read_text().splitlines() if "|" in line]
+    published = [
+        cells(line) for line in (ROOT / "paper_tables" / f"{table}.md").read_text().splitlines() if "|" in line
+    ]
     rows = [cells(line) for line in shown.splitlines() if line.startswith("|") and "---" not in line]
     arms = [row for row in rows if len(row) == 7][1:]
     claims = [row for row in rows if len(row) == 3][1:]

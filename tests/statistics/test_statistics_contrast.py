@@ -270,6 +270,22 @@ def test_sample_efficiency_has_a_floor_and_equal_curves_give_one():
     assert result.verdict == "inconclusive"
 
 
+def test_a_rival_at_its_best_with_few_samples_leaves_a_large_factor_undecided():
+    """Majority falls with N here: the factor cannot exceed 1, so it says nothing against a claim of 8."""
+    falling = [
+        scored(arm, s, curve, majority=(0.5, 0.48, 0.46, 0.45))
+        for arm, curve in (("new", (0.6, 0.7, 0.75, 0.8)), ("old", (0.5, 0.5, 0.5, 0.5)))
+        for s in range(5)
+    ]
+    claim = Claim(**EFFICIENCY, kind="threshold", margin=8.0)
+    result = evaluate_claim(claim, falling)
+    assert result.verdict == "inconclusive" and "at its best with 1 times the fewest samples" in result.reason
+    # It takes no place in Holm's order: the claim beside it keeps the level of a claim tested alone.
+    other = Claim(id="other", metric="weighted@8", against_metric="majority@8")
+    alone, beside = evaluate_claims([other], falling)[0], evaluate_claims([claim, other], falling)[1]
+    assert alone == beside and beside.verdict == "supported"
+
+
 def test_sample_efficiency_of_one_set_and_of_the_mean_over_sets():
     records = pools(sets=("chain", "svamp", "dev"))
     for r in records:

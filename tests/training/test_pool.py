@@ -8,6 +8,7 @@ import json
 import pytest
 
 from repro.errors import InputError
+from repro.methods.configs import build, to_json
 from repro.store.config import EvaluationSet
 from repro.store.record import check_record, strip_measured
 from repro.training import evaluate
@@ -49,32 +50,55 @@ def test_a_record_has_curves_verifier_and_budgets(ladder_base, tmp_path):  # noq
     assert not (tmp_path / "checkpoints" / record["key"]).exists()
 
 
-@pytest.mark.parametrize("name", ["none", "grpo"])
-def test_a_kill_inside_the_pool_changes_nothing(ladder_base, tmp_path, monkeypatch, name):  # noqa: F811
-    whole = run_trial(config(ladder_base, name), tmp_path / "whole")
-    calls = []
-    letters = evaluate._letters
+JUDGES = {
+    "none": None,
+    "grpo": {"name": "grpo", "n": 4},
+    "policy": {"name": "grpo-v", "n": 4},
+    "head": {"name": "grpo-v", "n": 4, "verifier": "head"},
+    "separate": {"name": "grpo-v", "n": 4, "verifier": "separate"},
+}
+CHUNKS = 5 + 2 + 5  # two sets of 6 questions x 4 samples in fives, and the first one's greedy answers
+DEV = 2 * 2  # two curve points of 8 questions in fives
 
-    def killed_at_the_seventh_chunk(*arguments):
+
+@pytest.mark.parametrize("name", JUDGES)
+def test_a_kill_inside_the_pool_changes_nothing_and_costs_nothing_twice(ladder_base, tmp_path, monkeypatch, name):  # noqa: F811
+    chosen = JUDGES[name]
+    trial = config(ladder_base, "none" if chosen is None else "grpo")
+    if chosen is not None:
+        options = {key: value for key, value in chosen.items() if key != "name"}
+        trial = dataclasses.replace(trial, method=to_json(chosen["name"], build(chosen["name"], options)))
+    whole = run_trial(trial, tmp_path / "whole")
+    before = 0 if chosen is None else DEV  # calls of a trained trial before its sets
+    calls, letters = [], evaluate._letters
+
+    def killed_in_the_second_set(*arguments):
         calls.append(1)
-        if len(calls) == 7:
+        if len(calls) == before + 10:
             raise KeyboardInterrupt
         return letters(*arguments)
 
-    monkeypatch.setattr(evaluate, "_letters", killed_at_the_seventh_chunk)
-    monkeypatch.setattr(evaluate, "summarize", None, raising=False)
-    changed = dataclasses.replace(config(ladder_base, name), train=dataclasses.replace(config(ladder_base, name).train))
+    monkeypatch.setattr(evaluate, "_letters", killed_in_the_second_set)
     with pytest.raises(KeyboardInterrupt):
-        run_trial(changed, tmp_path / "killed")
-    kept = list((tmp_path / "killed").rglob("pool/*/*.json"))
-    assert kept
+        run_trial(trial, tmp_path / "killed")
+    kept = sorted((tmp_path / "killed").rglob("pool/*/*.json"))
+    assert len(kept) == 5 + 2
     kept[-1].write_text('{"letters": [')  # torn by the kill: drawn again
-    monkeypatch.setattr(evaluate, "_letters", letters)
     drawn = []
     monkeypatch.setattr(evaluate, "_letters", lambda *a: drawn.append(1) or letters(*a))
-    again = run_trial(changed, tmp_path / "killed")
+    again = run_trial(trial, tmp_path / "killed")
     assert as_bytes(again) == as_bytes(whole)
-    assert len(drawn) < 2 * 5 + 2 + 3  # not everything was drawn a second time
+    assert len(drawn) == CHUNKS - (len(kept) - 1)
+
+
+def test_chunks_of_a_training_that_starts_afresh_are_not_used(ladder_base, tmp_path):  # noqa: F811
+    """Without a checkpoint the weights are trained anew, and samples of other weights must not be mixed in."""
+    trial = config(ladder_base)
+    key = run_trial(trial, tmp_path / "first")["key"]
+    stale = tmp_path / "second" / "checkpoints" / key / "pool" / "harder"
+    stale.mkdir(parents=True)
+    (stale / "00000.json").write_text("{}")
+    assert run_trial(trial, tmp_path / "second")["status"] == "done"
 
 
 def test_a_set_without_verify_is_recorded_as_before(ladder_base, tmp_path):  # noqa: F811
@@ -95,6 +119,7 @@ def test_a_tokenizer_without_verdict_tokens_is_refused_before_anything_is_traine
     [
         ({"n": 1, "verify": True}, "verify needs a pool"),
         ({"name": "not a name"}, "is not a name"),
+        ({"name": "dev"}, "choose another name"),
     ],
 )
 def test_a_set_that_cannot_be_is_one_clear_line(change, message):

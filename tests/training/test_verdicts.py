@@ -126,6 +126,29 @@ def test_the_verdicts_gradient_adds_to_the_methods_and_doubles_with_lambda(ladde
     assert max((one[key] - base[key]).abs().max() for key in base) > 1e-3
 
 
+@pytest.mark.parametrize("kind", ["policy", "separate"])
+def test_verdicts_are_trained_at_temperature_1_whatever_the_sampling(ladder_base, ladder, tmp_path, monkeypatch, kind):
+    """They are read at temperature 1 as well: see `verdict_scores`."""
+    chosen = method("grpo-v", n=4, verifier=kind)
+    trainer = make_trainer(ladder_base, "", tmp_path, method=chosen, steps=1, temperature=0.5)
+    reward_by_text(trainer)
+    seen = []
+    name = "verdict_loss"
+    loss = getattr(chosen, name)
+    monkeypatch.setattr(chosen, name, lambda micro: seen.append(micro) or loss(micro))
+    inputs = []
+    compute = trainer._compute_loss
+    monkeypatch.setattr(trainer, "_compute_loss", lambda model, batch: inputs.append(batch) or compute(model, batch))
+    trainer.train()
+    untrained = AutoModelForCausalLM.from_pretrained(ladder_base, dtype=torch.float32).eval()
+    batch = inputs[0]
+    prompts = [ids[mask.bool()].tolist() for ids, mask in zip(batch["prompt_ids"], batch["prompt_mask"], strict=True)]
+    completions = [ids[mask].tolist() for ids, mask in zip(batch["completion_ids"], batch["mask"], strict=True)]
+    yes, no = verdict_scores(untrained, None, trainer.verdict, prompts, completions, trainer.eos_token_ids)
+    wanted = [y if reward > 0.5 else n for y, n, reward in zip(yes, no, batch["rewards"], strict=True)]
+    assert torch.allclose(seen[0].verdict_logps.detach().exp(), torch.tensor(wanted), atol=1e-5)
+
+
 @pytest.mark.parametrize("kind", ["policy", "head", "separate"])
 def test_gradients_do_not_depend_on_the_micro_batches(ladder_base, ladder, tmp_path, kind):
     chosen = {"n": 4, "verify_lambda": 0.7, "verifier": kind, "balance": True}
