@@ -279,7 +279,7 @@ def _judge(claim: Any, contrast: _Contrast, scale: str, level: float) -> ClaimRe
 
 
 def _limited(claim: Any, contrast: _Contrast) -> bool:
-    """Whether the claimed effect lies beyond what could show: such a claim is not tested, and takes no level of Holm's."""
+    """Whether the claimed effect lies beyond what could show: such a claim is not tested, and takes no Holm level."""
     return contrast.ceiling is not None and contrast.ceiling < boundary(claim.kind, claim.margin, claim.contrast)
 
 
