@@ -76,8 +76,8 @@ class Setup:
         for name, task, _, item in self.sets:
             if item.verify and task.template.name != self.task.template.name:
                 raise InputError(
-                    f"set {name} uses template {task.template.name}, training uses {self.task.template.name}: a verifier "
-                    "needs one template; set the task's option template alike"
+                    f"set {name} uses template {task.template.name}, training uses {self.task.template.name}: a "
+                    "verifier needs one template; set the task's option template alike"
                 )
 
     def data(self) -> list[dict]:
