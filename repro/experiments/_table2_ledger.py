@@ -168,7 +168,8 @@ LEDGER = (
         "not stated for short chains of thought",
         "micro scale: best of 4 rates x 2 values of one parameter on the dev split, one run (seed 1000) per grid "
         "point, n = 4, clip range 0.2; small and paper scale rate 1e-6",
-        "a ^V arm shares the minibatches of its base method, so that its grid is rate x lambda",
+        "a ^V arm shares the minibatches of its base method, tuned before it, so that its grid is rate x lambda; "
+        "GRPO^V's rate and lambda lie at the edge of their grids, and neighbouring points within the noise of one run",
     ),
     Deviation(
         "ablation arms",
