@@ -133,8 +133,9 @@ def _reported_by(report: Report, paper: dict[str, Any]) -> list[str]:
     unknown = "The paper does not state: " + "; ".join(paper["not_stated"]) + ".\n" if paper.get("not_stated") else ""
     who = f"{paper['name']} (arXiv {paper['arxiv']})"
     if not tables:
-        # Nothing of it can be printed as a table; what is missing still is worth a line.
-        return [f"## Reported by the paper: {who}\n", unknown] if unknown else []
+        # Nothing of it can be printed as a table; what is missing still is worth a line beside its claims.
+        tested = any(claim.paper == paper["id"] for claim in report.experiment.claims)
+        return [f"## Reported by the paper: {who}\n", unknown] if unknown and tested else []
     apart = "" if report.scale == "paper" else " Other models and other data than here."
     parts = [f"## Reported by the paper: {who}\n", f"One run per cell. Not measured by this suite.{apart}\n"]
     if beside := beside_table(report, tables[0]):

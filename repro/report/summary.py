@@ -73,9 +73,13 @@ def trials(records: Iterable[Record], experiment: Experiment) -> list[Record]:
 
 
 def set_names(records: Sequence[Record]) -> list[str]:
-    """Evaluation sets of the records in the order of the first done record; without dev if there are others."""
+    """Evaluation sets of the first done record, labelled ones in the order of its settings; without dev if there are
+    others."""
     done = [r for r in records if r["status"] == "done"]
-    names = list(done[0]["outcomes"]) if done else []
+    if not done:
+        return []
+    labels = [one.get("name") for one in done[0]["config"].get("evaluation", {}).get("sets", ())]
+    names = sorted(done[0]["outcomes"], key=lambda name: labels.index(name) if name in labels else -1)
     return [name for name in names if name != DEV] or names
 
 
