@@ -15,7 +15,7 @@ from typing import Any
 
 from repro.experiments.resolve import NAMES, OPERATIONAL, flatten
 from repro.store.config import TrialConfig
-from repro.store.key import content_hash
+from repro.store.key import before, content_hash
 
 Record = Mapping[str, Any]
 
@@ -59,7 +59,9 @@ class Plan:
 
 def identity(config: Mapping[str, Any]) -> str:
     """Hash of the part of a config's JSON that decides its result: no names, nothing operational."""
-    return content_hash({name: value for name, value in flatten(config).items() if name not in NAMES + OPERATIONAL})
+    # A record from before a setting existed is of today's trial where that setting is neutral.
+    known = {**config, "evaluation": before(config["evaluation"])} if "evaluation" in config else config
+    return content_hash({name: value for name, value in flatten(known).items() if name not in NAMES + OPERATIONAL})
 
 
 def plan(
