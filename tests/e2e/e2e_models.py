@@ -18,8 +18,11 @@ MADE_UP = [
 ]
 
 
-def tiny_qwen2(folder: Path, vocabulary: int = 400, seed: int = 0) -> Path:
-    """Random weights, about 50,000 of them, with the end-of-text and turn tokens of the Qwen2 family."""
+def tiny_qwen2(folder: Path, vocabulary: int = 400, seed: int = 0, words: tuple[str, ...] = ()) -> Path:
+    """Random weights, about 50,000 of them, with the end-of-text and turn tokens of the Qwen2 family.
+
+    `words` become tokens of their own, as common words are in a real vocabulary.
+    """
     text = [line.format(a, b) for line in MADE_UP for a in range(3, 90, 7) for b in range(2, 60, 11)]
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -30,6 +33,7 @@ def tiny_qwen2(folder: Path, vocabulary: int = 400, seed: int = 0) -> Path:
         show_progress=False,
     )  # fmt: skip
     tokenizer.train_from_iterator(text, trainer)
+    tokenizer.add_tokens(list(words))
     wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>")
     config = Qwen2Config(
         vocab_size=len(wrapped), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
