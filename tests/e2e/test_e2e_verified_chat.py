@@ -1,7 +1,7 @@
 """Verification with a chat model: table2's paper scale, two steps on a CPU, solution and verdict as two turns.
 
-Replaced: model, data files, engines, lengths, prompts per step, number of steps, questions and samples per set. All else
-is what the experiment registers: losses, K = 9 fresh rollouts, temperatures, minibatches, precision, the four sets.
+Replaced: model, data files, engines, lengths, prompts per step, number of steps, questions and samples per set. All
+else is what the experiment registers: losses, K = 9 fresh rollouts, temperatures, minibatches, precision, four sets.
 """
 
 import dataclasses
