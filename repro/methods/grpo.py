@@ -20,7 +20,7 @@ from torch import Tensor
 from repro.errors import InputError
 from repro.methods.base import Credit, GenerationBatch, Method, Metrics, MicroBatch, Needs
 from repro.methods.configs import GrpoConfig
-from repro.methods.terms import clipped_surrogate, k3, masked, token_metric, token_weights
+from repro.methods.terms import clipped_loss, token_weights
 
 
 def group_advantages(rewards: Tensor, group_size: int, scale: str = "std", eps: float = 1e-4) -> Tensor:
@@ -59,14 +59,4 @@ class Grpo(Method):
 
     def loss(self, micro: MicroBatch) -> tuple[Tensor, Metrics]:
         c = self.config
-        logps = masked(micro.logps, micro.mask)
-        old_logps = logps.detach() if micro.old_logps is None else masked(micro.old_logps, micro.mask)
-        epsilon_high = c.epsilon if c.epsilon_high is None else c.epsilon_high
-        objective, clipped = clipped_surrogate(logps - old_logps, micro.advantages, c.epsilon, epsilon_high)
-        token_loss = -objective
-        metrics = {"clip_fraction": token_metric(clipped.to(logps.dtype), micro.mask)}
-        if micro.ref_logps is not None:
-            kl = k3(logps, masked(micro.ref_logps, micro.mask))
-            token_loss = token_loss + c.beta * kl
-            metrics["kl"] = token_metric(kl, micro.mask)
-        return (micro.weights * token_loss).sum(), metrics
+        return clipped_loss(micro, c.epsilon, c.epsilon if c.epsilon_high is None else c.epsilon_high, c.beta)

@@ -17,7 +17,7 @@ from torch import Tensor
 from repro.methods.base import Credit, GenerationBatch, Method, Metrics, MicroBatch, Needs
 from repro.methods.configs import LooConfig
 from repro.methods.rloo import leave_one_out_advantages
-from repro.methods.terms import clipped_surrogate, k3, masked, token_metric, token_weights
+from repro.methods.terms import clipped_loss, token_weights
 
 
 class Loo(Method):
@@ -34,12 +34,4 @@ class Loo(Method):
 
     def loss(self, micro: MicroBatch) -> tuple[Tensor, Metrics]:
         c = self.config
-        logps, old_logps = masked(micro.logps, micro.mask), masked(micro.old_logps, micro.mask)
-        objective, clipped = clipped_surrogate(logps - old_logps, micro.advantages, c.epsilon, c.epsilon)
-        token_loss = -objective
-        metrics = {"clip_fraction": token_metric(clipped.to(logps.dtype), micro.mask)}
-        if micro.ref_logps is not None:
-            kl = k3(logps, masked(micro.ref_logps, micro.mask))
-            token_loss = token_loss + c.beta * kl
-            metrics["kl"] = token_metric(kl, micro.mask)
-        return (micro.weights * token_loss).sum(), metrics
+        return clipped_loss(micro, c.epsilon, c.epsilon, c.beta)

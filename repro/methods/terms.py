@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from repro.methods.base import Metrics, MicroBatch
+
 
 def masked(values: Tensor, mask: Tensor) -> Tensor:
     """`values` (B, T) with 0 outside `mask` (B, T); no gradient flows into the masked positions."""
@@ -74,3 +76,20 @@ def token_metric(values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 def row_metric(values: Tensor) -> tuple[Tensor, Tensor]:
     """(sum of `values` (b,), number of rows), detached: one entry of `Metrics`."""
     return values.detach().sum(), torch.tensor(values.shape[0], device=values.device)
+
+
+def clipped_loss(micro: MicroBatch, low: float, high: float, beta: float) -> tuple[Tensor, Metrics]:
+    """Weighted sum over tokens of minus the clipped surrogate, plus `beta` times k3 where there is a reference.
+
+    Without `old_logps` (one update per batch) the old policy is the policy itself, and the ratio exactly 1.
+    """
+    logps = masked(micro.logps, micro.mask)
+    old_logps = logps.detach() if micro.old_logps is None else masked(micro.old_logps, micro.mask)
+    objective, clipped = clipped_surrogate(logps - old_logps, micro.advantages, low, high)
+    token_loss = -objective
+    metrics = {"clip_fraction": token_metric(clipped.to(logps.dtype), micro.mask)}
+    if micro.ref_logps is not None:
+        kl = k3(logps, masked(micro.ref_logps, micro.mask))
+        token_loss = token_loss + beta * kl
+        metrics["kl"] = token_metric(kl, micro.mask)
+    return (micro.weights * token_loss).sum(), metrics
