@@ -227,7 +227,7 @@ class SuiteTrainer(GRPOTrainer):
             state_values=self.needs.state_values,
             entropy=True,
             scored=None if judged is None else judged.scored(inputs["mask"]),
-            hidden=self.needs.verdict == "head" or self.temperature != 1.0,
+            hidden=judged is not None and (self.judge is not None or self.temperature != 1.0),
             autocast=self.accelerator.autocast,
         )
         said = None

@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
+from repro.methods.verified import verdict_labels
 from repro.tasks.verdict import VerdictTokens
 from repro.training.forward import backbone, causal_lm
 
@@ -59,7 +60,7 @@ def append_verdict(
     turn = torch.tensor(tokens.turn, device=device)
     extended.scatter_(1, start.unsqueeze(1) + torch.arange(len(turn), device=device), turn.expand(rows, -1))
     at = start + len(turn)
-    verdict = torch.where(rewards > 0.5, tokens.yes, tokens.no)
+    verdict = torch.where(verdict_labels(rewards), tokens.yes, tokens.no)
     extended.scatter_(1, at.unsqueeze(1), verdict.unsqueeze(1))
     attention = (torch.arange(width + tokens.width, device=device) <= at.unsqueeze(1)).long()
     return JudgedRows(extended, attention, at, verdict)
@@ -90,7 +91,7 @@ class Judge(nn.Module):
     def head_logps(self, hidden: Tensor, rewards: Tensor) -> Tensor:
         """(b,) log-probability of the right verdict from hidden states (b, D) before it: minus the BCE of the head."""
         logits = self.network(hidden.float()).squeeze(-1)
-        return logsigmoid(torch.where(rewards > 0.5, logits, -logits))
+        return logsigmoid(torch.where(verdict_labels(rewards), logits, -logits))
 
     def model_logps(self, ids: Tensor, attention: Tensor, column: Tensor, verdict: Tensor) -> Tensor:
         """(b,) log-probability of the verdict by the second model; `column` (b,) is the verdict's, in all of `ids`."""
