@@ -46,6 +46,25 @@ def static_logprob_head(
     return logps.view(targets.shape).masked_fill(ignored, 0), entropy.view(targets.shape).masked_fill(ignored, 0)
 
 
+def full_logprob_head(
+    hidden: Tensor, lm_head: nn.Linear, labels: Tensor, keep: int, temperature: float = 1.0, entropy: bool = False
+) -> tuple[Tensor, Tensor]:
+    """As `static_logprob_head`, with (b, keep, V) float32 logits and their log-softmax in memory, as stock trainers do.
+
+    The entropy has a gradient only with `entropy`; otherwise it is a figure for the log, computed row by row.
+    """
+    log_p = torch.log_softmax(lm_head(hidden[:, -keep - 1 : -1]).float() / temperature, dim=-1)
+    targets = labels[:, -keep:]
+    ignored = targets == -100
+    logps = log_p.gather(2, targets.clamp(min=0).unsqueeze(2)).squeeze(2)
+    if entropy:
+        spread = -(log_p.exp() * log_p).sum(-1)
+    else:
+        with torch.no_grad():
+            spread = torch.stack([-(row.exp() * row).sum(-1) for row in log_p])
+    return logps.masked_fill(ignored, 0), spread.masked_fill(ignored, 0)
+
+
 class _ChunkedHead(torch.autograd.Function):
     """N scored tokens, D hidden size, V vocabulary; one (tokens, columns) tile of logits is alive at a time."""
 

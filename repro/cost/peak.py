@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -33,6 +33,10 @@ class StepParts:
     modules: dict[str, nn.Module]
     optimizer: Optimizer | list[Optimizer]
     step: Callable[[], object]
+    phases: dict[str, Callable[[], object]] = field(default_factory=dict)
+    """The step cut into pieces, in order, for `phase_peaks`; other code than a training step is a phase by itself."""
+    resident: list[torch.Tensor] = field(default_factory=list)
+    """Tensors that exist before the step and count beside the modules, for example a key-value cache."""
 
 
 def training_peak(build: Callable[[], StepParts]) -> dict:
@@ -54,6 +58,30 @@ def training_peak(build: Callable[[], StepParts]) -> dict:
         return {"total": tracker.peak, "components": tracker.components(optimizers)}
 
 
+def phase_peaks(build: Callable[[], StepParts]) -> dict[str, dict]:
+    """{phase: {"total": bytes, "components", "flops"}} of the `phases` that `build` returns, in their second run.
+
+    As `training_peak`, but each phase has its own peak, and operations are counted (`repro.cost.flops`) in the first
+    run. Without an optimizer give an empty list.
+    """
+    from repro.cost.flops import counted
+
+    with FakeTensorMode():
+        parts = build()
+        optimizers = parts.optimizer if isinstance(parts.optimizer, list) else [parts.optimizer]
+        flops = {name: counted(phase) for name, phase in parts.phases.items()}
+        tracker = _StepTracker(parts.modules, optimizers)
+        tracker.track_external(*parts.resident)
+        found = {}
+        with tracker:
+            for name, phase in parts.phases.items():
+                tracker.restart()
+                phase()
+                peak = {"total": tracker.peak, "components": tracker.components(optimizers)}
+                found[name] = {**peak, "flops": flops[name]}
+    return found
+
+
 class _StepTracker(MemTracker):
     """MemTracker with a snapshot of one moment, the peak, instead of one for every call of every submodule.
 
@@ -64,6 +92,7 @@ class _StepTracker(MemTracker):
 
     def __init__(self, modules: dict[str, nn.Module], optimizers: list[Optimizer]):
         super().__init__()
+        self._mod_tracker = _Passes()
         self.peak = 0
         self._kinds = dict.fromkeys(_MemRefType, 0)
         self._gradients: dict[str, int] = {}
@@ -72,6 +101,11 @@ class _StepTracker(MemTracker):
             self._track_module_params_and_buffers(module, install_grad_hooks=False)
             self._follow_gradients(module)
         self.track_external(*optimizers)
+
+    def restart(self) -> None:
+        """Forget the peak so far: the next one counts from what is alive now."""
+        self.peak = 0
+        self._update_peak_stats(None)
 
     def _follow_gradients(self, module: nn.Module) -> None:
         def seen(gradient: torch.Tensor) -> None:
@@ -124,6 +158,36 @@ class _StepTracker(MemTracker):
             "activations": kinds[_MemRefType.ACT] + kinds[_MemRefType.OTH],
             "temporaries": kinds[_MemRefType.TEMP] + passing,
         }
+
+
+class _Passes:
+    """What the tracker needs of torch's ModTracker: the hooks around forward passes, and whether this is a backward pass.
+
+    ModTracker also hangs hooks on the inputs of modules. On a leaf, such as embeddings made to require a gradient for
+    checkpointing with adapters, that is a cycle that no collector finds: activations would seem to stay for ever.
+    """
+
+    def register_user_hooks(self, pre_fw_hook, post_fw_hook, pre_bw_hook, post_bw_hook) -> None:
+        self._hooks = (pre_fw_hook, post_fw_hook)
+
+    def clear_user_hooks(self) -> None:
+        self._hooks = ()
+
+    @property
+    def is_bw(self) -> bool:
+        return torch._C._current_graph_task_id() != -1
+
+    def __enter__(self) -> _Passes:
+        before, after = self._hooks
+        self._handles = (
+            nn.modules.module.register_module_forward_pre_hook(before),
+            nn.modules.module.register_module_forward_hook(after, always_call=True),
+        )
+        return self
+
+    def __exit__(self, *error) -> None:
+        for handle in self._handles:
+            handle.remove()
 
 
 def _owned_parameters(modules: dict[str, nn.Module]) -> dict[str, list[nn.Parameter]]:

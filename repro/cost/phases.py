@@ -1,4 +1,4 @@
-"""Wall time, tokens and peak memory of each phase of a trial.
+"""Wall time, tokens, model FLOPs and peak memory of each phase of a trial.
 
 Every second belongs to one phase: a phase opened inside another pauses it. Seconds come from a monotonic clock; on
 CUDA the device is synchronised at every border, so a phase pays for the kernels it started.
@@ -8,6 +8,7 @@ Not covered: a vLLM pool, which the caller reports apart; work of other processe
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,17 +20,24 @@ PHASES = (
     "checkpoint", "evaluate",
 )  # fmt: skip
 """The closed list of phases, in the order in which tables show them."""
+_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass
 class PhaseCost:
-    """Totals of one phase. The peaks are bytes on the CUDA device, None where none was used."""
+    """Totals of one phase. The peaks are bytes on the CUDA device, None where none was used.
+
+    `flops` are those of the model on real tokens: no padding, no recomputation. `host_rss` is the largest resident size
+    seen at the phase's borders, in bytes; None where the system does not tell. Older records lack both.
+    """
 
     seconds: float = 0.0
     tokens: int = 0
     calls: int = 0
     peak_allocated: int | None = None
     peak_reserved: int | None = None
+    flops: float = 0.0
+    host_rss: int | None = None
 
 
 class PhaseTimer:
@@ -59,6 +67,7 @@ class PhaseTimer:
         cost = self._costs.setdefault(name, PhaseCost())
         cost.calls += 1
         cost.tokens += int(tokens)
+        cost.host_rss = _larger(cost.host_rss, resident())
         self._open.append(cost)
         try:
             yield cost
@@ -74,6 +83,7 @@ class PhaseTimer:
         if self._open:
             cost = self._open[-1]
             cost.seconds += now - self._since
+            cost.host_rss = _larger(cost.host_rss, resident())
             if self._cuda is not None:
                 cost.peak_allocated = max(cost.peak_allocated or 0, self._cuda.max_memory_allocated(self._device))
                 cost.peak_reserved = max(cost.peak_reserved or 0, self._cuda.max_memory_reserved(self._device))
@@ -92,7 +102,8 @@ class PhaseTimer:
         return sum(cost.seconds for cost in self._costs.values())
 
     def to_json(self) -> dict[str, dict]:
-        """{phase: {"seconds", "tokens", "calls", "peak_allocated", "peak_reserved"}}, phases that occurred, in order.
+        """{phase: {"seconds", "tokens", "calls", "peak_allocated", "peak_reserved", "flops", "host_rss"}}, phases that
+        occurred, in order.
 
         Phases still open count up to the last border.
         """
@@ -115,8 +126,19 @@ class PhaseTimer:
             cost.seconds += part.seconds
             cost.tokens += part.tokens
             cost.calls += part.calls
+            cost.flops += part.flops
+            cost.host_rss = _larger(cost.host_rss, part.host_rss)
             cost.peak_allocated = _larger(cost.peak_allocated, part.peak_allocated)
             cost.peak_reserved = _larger(cost.peak_reserved, part.peak_reserved)
+
+
+def resident() -> int | None:
+    """Memory of this process that is resident now, in bytes; None where the system does not tell."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * _PAGE
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def _larger(left: int | None, right: int | None) -> int | None:

@@ -107,12 +107,15 @@ def apply(
 
 def _parse(assignment: Assignment, hint: Any) -> Any:
     """The text as the field's type wants it; ranges are checked by the config itself."""
-    text = assignment.text
+    text, parts = assignment.text, [hint]
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         if text.lower() in ("null", "none"):
             return None
-        hint = next(part for part in arguments if part is not types.NoneType)
+        parts = [part for part in arguments if part is not types.NoneType]
+        # Of a number or a word (beta1: float | Literal["mean", "max"]) the word is meant where the text is one.
+        words = [part for part in parts if typing.get_origin(part) is typing.Literal and text in typing.get_args(part)]
+        hint = words[0] if words else parts[0]
         origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     try:
         if origin is typing.Literal:
@@ -134,7 +137,8 @@ def _parse(assignment: Assignment, hint: Any) -> Any:
             return json.loads(text)
     except (ValueError, KeyError, OverflowError):
         pass
-    raise InputError(f"--set {assignment}: {assignment.field} must be {_wanted(hint)}, not {text!r}")
+    wanted = " or ".join(map(_wanted, parts))
+    raise InputError(f"--set {assignment}: {assignment.field} must be {wanted}, not {text!r}")
 
 
 def _wanted(hint: Any) -> str:

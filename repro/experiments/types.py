@@ -97,6 +97,22 @@ class TuningGrid:
 
 
 @dataclass(frozen=True)
+class Planned:
+    """Rows of the planner on which claims rest: some arms at one scale's settings on one model, run nowhere.
+
+    Claims name them by `name` (`planned_peak:1.5B`). `train` and `arms_train` go over the scale's settings; precedence as
+    in `ScaleSettings`.
+    """
+
+    name: str
+    arms: tuple[str, ...]
+    base: Mapping[str, Any]  # as in ScaleSettings
+    train: Mapping[str, Any] = field(default_factory=dict)
+    arms_train: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    scale: str = "paper"
+
+
+@dataclass(frozen=True)
 class Experiment:
     """One table or figure of a paper: arms, metrics, claims, ledger, and how all this looks at each scale."""
 
@@ -110,6 +126,7 @@ class Experiment:
     ledger: tuple[Deviation, ...]
     scales: Mapping[str, ScaleSettings]
     tuning: Mapping[str, TuningGrid] = field(default_factory=dict)  # arm id -> grid; every trained core arm has one
+    planned: tuple[Planned, ...] = ()
 
     def arm(self, arm_id: str) -> Arm:
         """The arm called `arm_id`; KeyError if there is none."""

@@ -2,7 +2,8 @@
 
 A method is pure: tensors in, tensors out. The trainer generates, scores, splits and steps; it calls
 
-1. `needs()` once, before anything is loaded: what is not needed is neither loaded nor computed;
+1. `needs()` once, before anything is loaded: what is not needed is neither loaded nor computed; with `prompt_samples`
+   also `prompt_values` and `kept_prompts` once, on the rewards of the completions that the frozen base drew;
 2. `credit(batch)` once per generation batch, on ALL its rows (prompt-major: the `group_size` rows of one prompt are
    contiguous), without gradient;
 3. `loss(micro)`, and before it `critic_loss(micro)` if there is a critic, on slices of whole units, with gradient. The
@@ -35,7 +36,8 @@ class Needs:
     old: bool = False  # old_logps: log-probs of the sampling policy, needed as soon as there are several updates
     state_values: Literal["none", "first", "all"] = "none"  # logsumexp of the policy's logits, with gradient
     entropy: bool = False  # token entropies inside the loss (with gradient)
-    prompt_values: bool = False  # V* of an offline stage, one per row
+    prompt_samples: int = 0  # completions per training prompt that the frozen base draws before training (A*-PO's
+    # stage 1); `Method.prompt_values` makes V* of their rewards, and `Method.kept_prompts` may drop prompts
     extra_rollouts: int = 0  # fresh rollouts per reasoning step's prefix (VinePPO's K); they only feed `step_values`
     extra_states: int | None = None  # prefixes per completion that are estimated (the first ones); None: all
     verdict: Literal["none", "policy", "head", "separate"] = "none"  # who is trained to judge the rollouts (RL^V)
@@ -58,7 +60,7 @@ class GenerationBatch:
     ref_logps: Tensor | None = None  # (B, T)
     values: Tensor | None = None  # (B, T): values[:, t] is V before token t
     state_values: Tensor | None = None  # (B, T) or (B, 1)
-    prompt_values: Tensor | None = None  # (B,)
+    prompt_values: Tensor | None = None  # (B,): V* of each row's prompt
     steps: Tensor | None = None  # (B, T) long: index of the reasoning step of each token, -1 outside the mask
     step_values: Tensor | None = None  # (B, S + 1): value of the state BEFORE step s; 0 from the row's end on
     generator: torch.Generator | None = None  # for methods that draw; a function of (seed, step) alone
@@ -70,9 +72,9 @@ class Credit:
     """What `credit` returns. `advantages` (B,) or (B, T); `weights` (B, T), zero outside the mask.
 
     Row-level methods put the weight of the row into `weights[:, 0]` and leave the rest zero. `returns` (B, T) are the
-    critic's targets. `kl_weights` (B, T) weigh a KL term whose normaliser is not that of `weights`; `verdict_weights`
-    (B,) weigh the rows' verdicts and hold their normaliser. What multiplies `weights` multiplies both of them as well.
-    `metrics` are plain floats for the health panel.
+    critic's targets. `kl_weights` (B, T) weigh a token term (KL, entropy) whose normaliser is not that of
+    `weights`; `verdict_weights` (B,) weigh the rows' verdicts and hold their normaliser. What multiplies `weights`
+    multiplies both of them as well. `metrics` are plain floats for the health panel.
     """
 
     advantages: Tensor
@@ -130,6 +132,17 @@ class Method(ABC):
 
     @abstractmethod
     def loss(self, micro: MicroBatch) -> tuple[Tensor, Metrics]: ...
+
+    def prompt_values(self, rewards: Tensor) -> Tensor:
+        """V* (P,) of the training prompts from `rewards` (P, N) of the frozen base; only with `needs().prompt_samples`.
+
+        Row p belongs to training prompt p: two prompts with one text keep a value each.
+        """
+        raise TypeError(f"{type(self).__name__} has no offline stage")
+
+    def kept_prompts(self, rewards: Tensor) -> Tensor:
+        """(P,) bool: which prompts are trained on, given `rewards` (P, N) of the frozen base; all unless overridden."""
+        return torch.ones(rewards.shape[0], dtype=torch.bool, device=rewards.device)
 
     def critic_loss(self, micro: MicroBatch) -> tuple[Tensor, Metrics]:
         """Loss of the critic from `values`, `old_values`, `returns` and `weights` alone; only with `needs().critic`.

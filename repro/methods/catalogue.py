@@ -96,6 +96,24 @@ METHODS: dict[str, MethodEntry] = {
             "Yuan et al. (arXiv 2505.15311), Equation 3 and Appendix H.3",
             "formula reconstructed from the paper's prose",
         ),
+        MethodEntry(
+            "astar-po",
+            "repro.methods.astar_po",
+            "AstarPo",
+            "AstarPoConfig",
+            "A*-PO: V* from the base model's samples before training, then one rollout and a squared residual each.",
+            "Accelerating RL for LLM Reasoning with Optimal Advantage Regression (arXiv 2505.20686)",
+            "authors' released code and configs, and TRL 1.16's A2POTrainer; formulas at second hand",
+        ),
+        MethodEntry(
+            "rebel",
+            "repro.methods.rebel",
+            "Rebel",
+            "RebelConfig",
+            "REBEL: the difference of two log-ratios to the sampling policy regressed onto the difference of rewards.",
+            "Gao et al. (arXiv 2404.16767)",
+            "authors' released code; the formula at second hand, and no script for A*-PO's baseline",
+        ),
     )
 }
 

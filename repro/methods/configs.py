@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from repro.errors import InputError
 from repro.methods.options import MethodConfig, nearest
+from repro.methods.regression_configs import AstarPoConfig, BrmConfig, RebelConfig, TbrmConfig
 
 
 @dataclass(frozen=True)
@@ -151,38 +152,6 @@ class PpoConfig(MethodConfig):
 
 
 @dataclass(frozen=True)
-class TbrmConfig(MethodConfig):
-    n: int = 1
-    """Rollouts per prompt (the paper: 1, 4 and 16); more of them only add trajectories."""
-    beta: float = 0.002
-    """KL strength of the target; enters the loss as reward / beta."""
-    epochs: int = 1
-    """Passes over one generation batch; the paper's main runs use one."""
-    minibatches: int = 1
-    """Optimizer updates per pass; more than one is an off-policy regime that the paper did not test."""
-
-    def _check(self):
-        self._at_least(1, "n", "epochs", "minibatches")
-        self._above_zero("beta")
-
-
-@dataclass(frozen=True)
-class BrmConfig(MethodConfig):
-    n: int = 1
-    """Rollouts per prompt."""
-    beta: float = 0.002
-    """KL strength of the target; enters the loss as reward / beta."""
-    epochs: int = 1
-    """Passes over one generation batch."""
-    minibatches: int = 1
-    """Optimizer updates per pass."""
-
-    def _check(self):
-        self._at_least(1, "n", "epochs", "minibatches")
-        self._above_zero("beta")
-
-
-@dataclass(frozen=True)
 class NoneConfig(MethodConfig):
     """Arm `base`: the base model is evaluated as it is."""
 
@@ -219,10 +188,12 @@ CONFIGS: dict[str, type[MethodConfig]] = {
     "ppo": PpoConfig,
     "tbrm": TbrmConfig,
     "brm": BrmConfig,
+    "astar-po": AstarPoConfig,
+    "rebel": RebelConfig,
 }
 
 SEMANTICS: dict[str, int] = {
-    "none": 1, "grpo": 1, "rloo": 1, "loo": 1, "vineppo": 1, "ppo": 1, "tbrm": 1, "brm": 1
+    "none": 1, "grpo": 1, "rloo": 1, "loo": 1, "vineppo": 1, "ppo": 1, "tbrm": 1, "brm": 1, "astar-po": 1, "rebel": 1,
 }  # fmt: skip
 
 VERDICT_SEMANTICS = 1  # of the wrapper that turns a method into its -v form

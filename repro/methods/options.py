@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 import math
 from dataclasses import dataclass, fields
-from types import NoneType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from repro.errors import InputError
 
@@ -83,9 +83,11 @@ def _typed(value: Any, hint: Any) -> Any:
     """`value` as the annotation `hint` wants it, or `_BAD`. Numbers are canonical: 1 and 1.0 must hash alike."""
     if get_origin(hint) is Literal:
         return value if isinstance(value, str) and value in get_args(hint) else _BAD
-    if NoneType in get_args(hint):
-        inner = next(part for part in get_args(hint) if part is not NoneType)
-        return None if value is None else _typed(value, inner)
+    if get_origin(hint) in (Union, UnionType):
+        tried = (_typed(value, part) for part in get_args(hint))
+        return next((typed for typed in tried if typed is not _BAD), _BAD)
+    if hint is NoneType:
+        return None if value is None else _BAD
     if hint is bool or isinstance(value, bool):
         return value if hint is bool and isinstance(value, bool) else _BAD
     if hint is float and isinstance(value, (int, float)):
@@ -99,6 +101,6 @@ def _wanted(hint: Any) -> str:
     """The annotation in words, for an error message."""
     if get_origin(hint) is Literal:
         return "one of " + ", ".join(get_args(hint))
-    if NoneType in get_args(hint):
-        return _wanted(next(part for part in get_args(hint) if part is not NoneType)) + " or null"
-    return {bool: "true or false", int: "a whole number", float: "a number"}[hint]
+    if get_origin(hint) in (Union, UnionType):
+        return " or ".join(map(_wanted, get_args(hint)))
+    return {bool: "true or false", int: "a whole number", float: "a number", NoneType: "null"}[hint]

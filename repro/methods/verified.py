@@ -83,6 +83,12 @@ def verified(inner: type[Method]) -> type[Method]:
             verdict_loss, verdict_metrics = self.verdict_loss(micro)
             return loss + verdict_loss, metrics | verdict_metrics
 
+        def prompt_values(self, rewards: Tensor) -> Tensor:
+            return self.inner.prompt_values(rewards)
+
+        def kept_prompts(self, rewards: Tensor) -> Tensor:
+            return self.inner.kept_prompts(rewards)
+
         def critic_loss(self, micro: MicroBatch) -> tuple[Tensor, Metrics]:
             return self.inner.critic_loss(micro)
 

@@ -150,6 +150,8 @@ class EvaluationSet:
     """Label of the set in records and tables; null means the task's name (and the split, if it is not test)."""
     verify: bool = False
     """Score every sample with the trained model as verifier, and record accuracy against the number of samples."""
+    kl: bool = False
+    """Also estimate the KL divergence to the base from the samples, per sequence and per token."""
 
     def validate(self, where: str) -> None:
         positive(self, where, "n")
@@ -160,6 +162,11 @@ class EvaluationSet:
         require(self.name is None or bool(_NAME.fullmatch(self.name)), f"{where}.name={self.name!r} is not a name")
         require(self.name != "dev", f"{where}.name=dev stands for the learning curve's questions: choose another name")
         require(not self.verify or self.n > 1, f"{where}.verify needs a pool of samples: set n to at least 2")
+        require(not (self.kl and self.verify), f"{where}.kl and verify exclude each other: use two sets")
+        require(
+            not self.kl or self.temperature > 0,
+            f"{where}.kl is a mean over samples and temperature=0 draws none: raise it, or use a set of its own",
+        )
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import numpy as np
 from repro.errors import InputError
 
 LETTERS = frozenset("cwuCWU")
+KL = {"kl": "sequence", "kl_token": "token"}  # metric -> column of a set's "kl"
 RULES = ("majority", "best", "weighted")  # how one answer is chosen from N samples, see `repro.store.scaling`
 
 
@@ -68,9 +69,14 @@ def question_scores(entry: dict[str, Any], metric: str) -> np.ndarray:
 
     Metrics: accuracy (Avg@n), greedy, pass@k (1 - C(n-c, k) / C(n, k)), truncated, unparsed; where the set's pool was
     scored, majority@N, best@N and weighted@N (chance that the rule's answer to N samples is correct) and
-    verifier_accuracy (share of the samples judged rightly). `InputError` if unknown, if k > n, if N is not among the
-    sizes, or if the set was not decoded greedily or not scored.
+    verifier_accuracy (share of the samples judged rightly); kl and kl_token (nats per response and per token, to the
+    base; may be negative). `InputError` if unknown, if k > n, if N is not among the sizes, or if the set was not
+    decoded greedily, not scored, or not compared with the base.
     """
+    if metric in KL:
+        if entry.get("kl") is None:
+            raise InputError("the KL divergence to the base was not measured on these questions")
+        return np.asarray(entry["kl"][KL[metric]], dtype=float)
     if metric == "greedy":
         if entry.get("greedy") is None:
             raise InputError("these questions were not decoded greedily")
@@ -91,7 +97,7 @@ def question_scores(entry: dict[str, Any], metric: str) -> np.ndarray:
     if prefix != "pass" or not _is_count(k_text):
         raise InputError(
             f"unknown metric {metric!r}: use accuracy, greedy, pass@k, truncated, unparsed, majority@N, best@N, "
-            "weighted@N or verifier_accuracy"
+            "weighted@N, verifier_accuracy, kl or kl_token"
         )
     n, k = outcomes.correct.shape[1], int(k_text)
     if k > n:

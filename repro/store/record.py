@@ -6,6 +6,7 @@ else: two runs of one trial are equal after `strip_measured`.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any, NotRequired, TypedDict
 
@@ -52,6 +53,14 @@ class OutcomeSet(TypedDict):
     samples: list[str]  # Q strings of n letters, see repro.store.outcomes
     greedy: str | None  # Q letters, or null if not decoded greedily
     scaling: NotRequired[Scaling | None]  # where the samples were scored by the model as verifier
+    kl: NotRequired[KlSet]  # where the set asked for it
+
+
+class KlSet(TypedDict):
+    """KL divergence to the base, in nats: per question the mean over its samples, which may be negative."""
+
+    sequence: list[float]  # Q of them: sum over the tokens of ln pi - ln pi_ref
+    token: list[float]  # Q of them: mean over the tokens
 
 
 class CurvePoint(TypedDict):
@@ -93,6 +102,27 @@ class PhaseCost(TypedDict):
     calls: int
     peak_allocated: int | None  # bytes, CUDA only
     peak_reserved: int | None  # bytes, CUDA only
+    flops: NotRequired[float]  # of the model, without padding and recomputation
+    host_rss: NotRequired[int | None]  # bytes, largest resident size at the phase's borders
+
+
+class Stage1(TypedDict):
+    """What the offline stage found (A*-PO)."""
+
+    key: str  # content hash of all that decides its rewards
+    prompts: int  # training prompts
+    samples: int  # completions of the base per prompt
+    kept: int  # prompts that are trained on
+    mean_reward: float
+    all_wrong: float  # share of prompts without a right sample
+    mean_value: float  # of V*
+
+
+class Stage1Cost(TypedDict):
+    seconds: float
+    tokens: int
+    completions: int
+    reused: bool  # sampled by other trials; this one is charged what they recorded
 
 
 class PredictedPeak(TypedDict):
@@ -110,6 +140,7 @@ class Cost(TypedDict):
     predicted_peak: PredictedPeak | None
     host_rss: int  # bytes, highest resident size
     resumed: int  # times the trial was resumed
+    stage1: NotRequired[Stage1Cost]
 
 
 class Provenance(TypedDict):
@@ -129,34 +160,48 @@ class Provenance(TypedDict):
 
 
 class Round(TypedDict):
-    seconds: float
+    seconds: float  # of the online step alone
     phases: dict[str, float]  # seconds
     completions: int
     prompts: int
+    stage1_seconds: NotRequired[float]  # the step's share of stage 1; absent means 0
+    tokens: NotRequired[dict[str, int]]  # phase -> tokens; "stage1": the share's
+    flops: NotRequired[dict[str, float]]  # phase -> FLOPs; "stage1": the share's
 
 
 class TimedArm(TypedDict):
     rounds: list[Round]  # round i of every arm ran next to round i of the others
 
 
+class TimingDevice(TypedDict):
+    name: str
+    flops: float | None  # peak FLOP/s
+    how: str  # where the peak comes from
+
+
 class Timing(TypedDict):
     prompts_equal: dict[str, TimedArm]  # arm -> rounds, same prompts per step for all arms
     completions_equal: dict[str, TimedArm]  # same completions per step
+    device: NotRequired[TimingDevice]
+
+
+class Plan(TypedDict):
+    rows: list[dict[str, Any]]  # {"name": of the Planned entry, **repro.training.planner.plan_trial(...)}
 
 
 class Record(TypedDict):
     schema: int
-    kind: str  # "trial" or "timing"
+    kind: str  # "trial", "timing" or "plan"
     key: str  # repro.store.key.trial_key
     id: str  # "table1/tbrm-n4/seed0"
     experiment: str
     scale: str
     variant: str | None
-    arm: str  # "timing" for a timing record
+    arm: str  # "timing" for a timing record, "plan" for a plan record
     seed: int
     status: str  # "done" or "failed"
     error: Failure | None
-    config: dict[str, Any]  # TrialConfig.to_json()
+    config: dict[str, Any]  # TrialConfig.to_json(); of a plan {"rows": [one per row]}
     hashes: Hashes
     data: list[Data]
     metrics: dict[str, float]  # "<set>/<metric>"
@@ -167,7 +212,9 @@ class Record(TypedDict):
     cost: Cost
     provenance: Provenance
     base: dict[str, float]  # "pass@1_rl", "pass@1_test", "seconds" of a micro base, else {}
+    stage1: NotRequired[Stage1]
     timing: NotRequired[Timing]
+    plan: NotRequired[Plan]
 
 
 _REQUIRED = {
@@ -185,7 +232,7 @@ def check_record(record: Any) -> None:
     schema = record.get("schema")
     _require(schema == SCHEMA, f"schema {schema!r} is unknown: this version reads schema {SCHEMA}")
     _check_types(record, _REQUIRED)
-    _require(record["kind"] in ("trial", "timing"), f"kind {record['kind']!r} is unknown")
+    _require(record["kind"] in ("trial", "timing", "plan"), f"kind {record['kind']!r} is unknown")
     _require(record["status"] in ("done", "failed"), f"status {record['status']!r} is unknown")
     _require(bool(_KEY.fullmatch(record["key"])), "key is not 64 hex digits")
     _require(record["scale"] in SCALES, f"scale {record['scale']!r} is unknown")
@@ -198,6 +245,8 @@ def check_record(record: Any) -> None:
         _require(isinstance(record.get("error"), dict), "a failed record needs its error")
     elif record["kind"] == "timing":
         _require(isinstance(record.get("timing"), dict), "a timing record needs timing")
+    elif record["kind"] == "plan":
+        _check_plan(record)
     else:
         _check_types(record, _DONE)
         for name, entry in record["outcomes"].items():
@@ -217,6 +266,19 @@ def strip_measured(record: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
+def _check_plan(record: dict[str, Any]) -> None:
+    plan, configs = record.get("plan"), record["config"].get("rows")
+    rows = plan.get("rows") if isinstance(plan, dict) else None
+    _require(isinstance(rows, list) and isinstance(configs, list), "a plan record needs plan.rows and config.rows")
+    _require(len(rows) == len(configs) > 0, "a plan record needs one config per row")
+    for row in rows:
+        peak = row.get("peak") if isinstance(row, dict) else None
+        good = isinstance(peak, dict) and type(peak.get("total")) is int and isinstance(row.get("arm"), str)
+        _require(good, "a row of a plan record needs its arm and its peak")
+    _require(all(isinstance(config, dict) for config in configs), "a config of a plan record is not an object")
+    _check_types(record, {"provenance": dict})
+
+
 def _check_outcomes(name: str, entry: Any) -> None:
     where = f"outcomes of {name!r}"
     _require(isinstance(entry, dict), f"{where} are not an object")
@@ -231,6 +293,16 @@ def _check_outcomes(name: str, entry: Any) -> None:
         _require(good, f"{where} need one greedy letter per question")
     if entry.get("scaling") is not None:
         check_scaling(where, entry["scaling"], len(questions), len(samples[0]))
+    if entry.get("kl") is not None:
+        _check_kl(where, entry["kl"], len(questions))
+
+
+def _check_kl(where: str, entry: Any, questions: int) -> None:
+    for name in ("sequence", "token"):
+        values = entry.get(name) if isinstance(entry, dict) else None
+        good = isinstance(values, list) and len(values) == questions
+        good = good and all(type(value) in (int, float) and math.isfinite(value) for value in values)
+        _require(good, f"{where} need one finite {name} KL per question")
 
 
 def _check_types(record: dict[str, Any], wanted: dict[str, type]) -> None:

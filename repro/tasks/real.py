@@ -45,11 +45,13 @@ class RealTask(Task):
         template: str = "qwen-math",
         dev: int | None = None,
         revisions: dict[str, str] | None = None,
+        rl: int | None = None,
     ):
-        """`dev`: size of the dev slice of the training set (default: 512, at most a tenth). `revisions`: commit per hub
-        id."""
-        if dev is not None and (not isinstance(dev, int) or isinstance(dev, bool) or dev < 0):
-            raise InputError(f"task {name}: dev must be a number of prompts, not {dev!r}")
+        """`dev`: size of the dev slice of the training set (default: 512, at most a tenth). `rl`: how many of the other
+        training prompts are used (default: all). `revisions`: commit per hub id."""
+        for split, size in (("dev", dev), ("rl", rl)):
+            if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 0):
+                raise InputError(f"task {name}: {split} must be a number of prompts, not {size!r}")
         self._spec = REAL[name]
         self.name, self.summary, self.answer_kind = name, TASKS[name].summary, self._spec.answer_kind
         self.template = get_template(template)
@@ -59,7 +61,7 @@ class RealTask(Task):
         if unknown:
             raise InputError(f"task {name} does not load {sorted(unknown)[0]!r}: it loads {', '.join(TASKS[name].hub)}")
         self._revisions = revisions or {}
-        self._dev = dev
+        self._dev, self._rl = dev, rl
         folder = data_dir if data_dir is not None else os.environ.get("REPRO_DATA_DIR")
         self._data_dir = Path(folder) if folder else None
         self._loaded: dict[str, _Loaded] = {}
@@ -126,8 +128,10 @@ class RealTask(Task):
         if size >= len(keys):
             raise InputError(f"task {self.name}: dev={size} leaves nothing of {len(keys)} training questions; lower it")
         held_out = set(keys[:size])
+        if self._rl is not None and self._rl > len(keys) - size:
+            raise InputError(f"task {self.name}: rl={self._rl} asked for, but there are {len(keys) - size}; lower it")
         self._prompts["dev"] = _in_split("dev", (row for row in rows if _order(row) in held_out))
-        self._prompts["rl"] = _in_split("rl", (row for row in rows if _order(row) not in held_out))
+        self._prompts["rl"] = _in_split("rl", (row for row in rows if _order(row) not in held_out))[: self._rl]
 
     def _load(self, split: str) -> _Loaded:
         if split not in self._loaded:

@@ -9,6 +9,7 @@ import time
 from repro.store.provenance import collect
 from repro.store.record import SCHEMA
 from repro.training.setup import Setup
+from repro.training.stage1 import Stage1
 
 # Phases that are not the training of the policy: the training time of a table leaves them out.
 NOT_TRAINING = ("evaluate", "checkpoint", "base")
@@ -47,6 +48,7 @@ def describe(
     metrics: dict | None = None,
     samples: list[dict] | None = None,
     peak: dict | None = None,
+    stage1: Stage1 | None = None,
 ) -> dict:
     """The record of a finished or failed trial."""
     config, phases = setup.config, setup.timer.to_json()
@@ -86,7 +88,9 @@ def describe(
             "predicted_peak": peak,
             "host_rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             "resumed": resumed,
+            **({} if stage1 is None else {"stage1": stage1.cost}),
         },
         "provenance": provenance(started),
         "base": setup.base.facts,
+        **({} if stage1 is None else {"stage1": stage1.facts}),
     }

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 import torch
 
+from repro.cost.flops import ForwardFlops
 from repro.errors import InputError
 from repro.sampling.transformers_backend import generate
 from repro.sampling.uniforms import Draw
@@ -27,6 +29,7 @@ class Graded:
     greedy: str | None  # one letter per question
     texts: list[dict] = field(default_factory=list)  # a few completions, for the record
     scaling: dict | None = None
+    ids: list[tuple[list[int], list[int]]] | None = None  # prompt and completion of every sample, where asked for
 
     def to_json(self) -> dict:
         entry = {
@@ -37,7 +40,10 @@ class Graded:
 
 @dataclass
 class Policy:
-    """What evaluation needs of a trained model. `engine` samples in its place, if there is one."""
+    """What evaluation needs of a trained model. `engine` samples in its place, if there is one.
+
+    `tokens` and `flops` count what has been sampled since `charge` was called last.
+    """
 
     model: torch.nn.Module
     tokenizer: object
@@ -46,11 +52,14 @@ class Policy:
     max_completion: int
     batch: int
     engine: object | None = None  # with a `generate` as that of `repro.sampling.transformers_backend`, less the model
+    forward_flops: ForwardFlops | None = None
+    tokens: int = 0
+    flops: float = 0.0
 
     def complete(self, prompts: list[list[int]], draws: list[Draw] | None, temperature: float) -> list[list[int]]:
         """Completion ids of prompts in ids, sampled at `draws` or greedily (None)."""
         sample = self.engine.generate if self.engine is not None else partial(generate, self.model)
-        return sample(
+        completions = sample(
             prompts,
             draws,
             max_new_tokens=self.max_completion,
@@ -58,6 +67,19 @@ class Policy:
             end_ids=self.end_ids,
             pad_id=self.tokenizer.pad_token_id,
         )
+        self.tokens += sum(map(len, completions))
+        self.flops += self.flops_of(prompts, completions)
+        return completions
+
+    def charge(self, cost) -> None:
+        """Give what has been sampled since the last call to the totals of a phase."""
+        cost.tokens += self.tokens
+        cost.flops += self.flops
+        self.tokens, self.flops = 0, 0.0
+
+    def flops_of(self, prompts: list[list[int]], completions: list[list[int]]) -> float:
+        """FLOPs of sampling the completions with a key-value cache; 0 where nothing is counted."""
+        return 0.0 if self.forward_flops is None else sampling_flops(self.forward_flops, prompts, completions)
 
     def text(self, completion: list[int]) -> str:
         """What is graded: the completion without its end token."""
@@ -67,6 +89,11 @@ class Policy:
     def ended(self, completion: list[int]) -> bool:
         """Whether the completion has an end token, i.e. was not cut off."""
         return bool(completion) and completion[-1] in set(self.end_ids)
+
+
+def sampling_flops(forward: ForwardFlops, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]]):
+    """FLOPs of sampling `completions` after `prompts`, both in ids, with a key-value cache."""
+    return forward.generate([len(ids) for ids in prompts], [len(ids) for ids in completions])
 
 
 @torch.no_grad()
@@ -136,16 +163,18 @@ def _letters(policy: Policy, task, prompts: list, completions: list[list[int]]) 
 
 def grade(
     policy: Policy, task, prompts: list, *, seed: int, n: int, temperature: float, greedy: bool,
-    stream: str = "evaluate", step: int = 0, keep_texts: int = 0, pool=None,
+    stream: str = "evaluate", step: int = 0, keep_texts: int = 0, pool=None, keep_ids: bool = False,
 ) -> Graded:  # fmt: skip
     """Sample `n` completions per prompt (and one greedily), and grade them. Rows are generated in a fixed order.
 
-    A `repro.training.pool.Pool` judges every sample, and keeps the chunks so that a killed evaluation goes on.
+    A `repro.training.pool.Pool` judges every sample, and keeps the chunks so that a killed evaluation goes on. It
+    keeps no ids, so `keep_ids` does without one.
     """
     ids = encode(policy.tokenizer, task, prompts, policy.max_prompt)
     rows = [(question, index) for question in range(len(prompts)) for index in range(n)]
     letters: list[str] = []
     texts: list[dict] = []
+    pairs: list[tuple[list[int], list[int]]] = []
     for number, start in enumerate(range(0, len(rows), policy.batch)):
         chunk = rows[start : start + policy.batch]
         kept = pool.load(number) if pool is not None else None
@@ -154,6 +183,8 @@ def grade(
             asked = [ids[q] for q, _ in chunk]
             completions = policy.complete(asked, draws if temperature > 0 else None, temperature)
             got, decoded = _letters(policy, task, [prompts[q] for q, _ in chunk], completions)
+            if keep_ids:
+                pairs.extend(zip(asked, completions, strict=True))
             if pool is not None:
                 pool.add(number, policy, task, asked, completions, got, decoded)
         else:
@@ -184,4 +215,5 @@ def grade(
         greedy=greedy_letters,
         texts=texts,
         scaling=None if pool is None else pool.scaling(len(prompts), n, "".join(letters)),
+        ids=pairs if keep_ids else None,
     )

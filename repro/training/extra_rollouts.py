@@ -19,6 +19,7 @@ from torch import Tensor
 from repro.sampling.transformers_backend import generate
 from repro.sampling.uniforms import Draw
 from repro.tasks.outcome import Outcome
+from repro.training.evaluate import sampling_flops
 
 if TYPE_CHECKING:
     from repro.training.rollout import Sampled
@@ -68,8 +69,9 @@ def step_values(trainer: SuiteTrainer, sampled: Sampled, rows: list[int], step: 
         for start in starts[:cap]:
             prefixes[row, tuple(completion[:start])] = None
     with trainer.timer.phase("extra_rollouts") as cost:
-        found, tokens = _estimate(trainer, list(prefixes), step)
+        found, tokens, flops = _estimate(trainer, list(prefixes), step)
         cost.tokens += tokens
+        cost.flops += flops
     values = torch.zeros(len(rows), max(map(len, cuts)) + 1)
     for index, (row, completion, starts) in enumerate(zip(rows, completions, cuts, strict=True)):
         for place, start in enumerate(starts[:cap]):
@@ -77,8 +79,8 @@ def step_values(trainer: SuiteTrainer, sampled: Sampled, rows: list[int], step: 
     return steps.to(device), values.to(device)
 
 
-def _estimate(trainer: SuiteTrainer, prefixes: list[tuple[int, tuple[int, ...]]], step: int) -> tuple[dict, int]:
-    """Mean reward of the K continuations of each (prompt row, prefix), and the tokens they took."""
+def _estimate(trainer: SuiteTrainer, prefixes: list[tuple[int, tuple[int, ...]]], step: int) -> tuple[dict, int, float]:
+    """Mean reward of the K continuations of each (prompt row, prefix), and the tokens and FLOPs they took."""
     count, limit = trainer.needs.extra_rollouts, trainer.settings.max_completion
     number: dict[int, int] = {}  # prefixes of a prompt so far: part of the draw, so that no two share their noise
     jobs = []
@@ -89,16 +91,18 @@ def _estimate(trainer: SuiteTrainer, prefixes: list[tuple[int, tuple[int, ...]]]
             jobs.append((row, prefix, draw))
     # Similar lengths side by side: the padding of a chunk is the longest prefix in it.
     order = sorted(range(len(jobs)), key=lambda i: len(jobs[i][1]))
-    rewards, tokens = [0.0] * len(jobs), 0
+    rewards, tokens, flops = [0.0] * len(jobs), 0, 0.0
     chunk = max(1, trainer.settings.completions_per_step // trainer.settings.processes)
     for start in range(0, len(order), chunk):
         picked = order[start : start + chunk]
         continuations = _continue(trainer, [jobs[i] for i in picked], limit)
         tokens += sum(map(len, continuations))
+        starts = [[*trainer.prompt_ids[row], *prefix] for row, prefix, _ in (jobs[i] for i in picked)]
+        flops += sampling_flops(trainer.forward_flops, starts, continuations)
         for i, reward in zip(picked, _grade(trainer, [jobs[i] for i in picked], continuations), strict=True):
             rewards[i] = reward
     means = [sum(rewards[i : i + count]) / count for i in range(0, len(jobs), count)]
-    return dict(zip(prefixes, means, strict=True)), tokens
+    return dict(zip(prefixes, means, strict=True)), tokens, flops
 
 
 def _continue(trainer: SuiteTrainer, jobs: list, limit: int) -> list[list[int]]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
 
 from repro.errors import InputError
 from repro.store.config import LoraSettings
 
 
-def peft_config(settings: LoraSettings | None, base: Path):
-    """The PEFT config, or None. Raises InputError for targets that match no layer, naming the nearest."""
+def peft_config(settings: LoraSettings | None, base: Path | PretrainedConfig):
+    """The PEFT config, or None; `base` is the model's folder or its config. Raises InputError for targets that match no
+    layer, naming the nearest."""
     if settings is None:
         return None
     from peft import LoraConfig
@@ -29,12 +30,13 @@ def peft_config(settings: LoraSettings | None, base: Path):
     )
 
 
-def _check_targets(settings: LoraSettings, base: Path) -> None:
+def _check_targets(settings: LoraSettings, base: Path | PretrainedConfig) -> None:
     import torch
     from torch import nn
 
+    shape = base if isinstance(base, PretrainedConfig) else AutoConfig.from_pretrained(base)
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base))
+        model = AutoModelForCausalLM.from_config(shape)
     linear = sorted({name.rsplit(".", 1)[-1] for name, m in model.named_modules() if isinstance(m, nn.Linear)})
     for target in settings.targets:
         if target not in linear:

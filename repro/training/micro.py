@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
+from repro.cost import shapes
 from repro.errors import InputError
 from repro.sampling.uniforms import generator
 from repro.tasks import tokenizer as micro_tokenizer
@@ -84,15 +85,9 @@ def build(recipe: Recipe, task, folder: Path, emit: Callable[[dict], None]) -> N
 
 
 def _architecture(recipe: Recipe, tokenizer) -> Qwen2Config:
-    return Qwen2Config(
-        vocab_size=len(tokenizer),
-        hidden_size=recipe.hidden,
-        num_hidden_layers=recipe.layers,
-        num_attention_heads=recipe.heads,
-        num_key_value_heads=recipe.heads,
-        intermediate_size=recipe.ffn,
-        max_position_embeddings=recipe.positions,
-        tie_word_embeddings=True,
+    return shapes.micro(
+        asdict(recipe),
+        len(tokenizer),
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,

@@ -6,7 +6,7 @@ training is one pass of the data loader, and the epochs over the prompts lie ins
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -32,12 +32,23 @@ def batch_rows(seed: int, batch: int, prompts: int, prompts_per_batch: int) -> n
 class PromptOrder(Sampler[int]):
     """Yields, for each generation batch, its rows repeated `group_size` times, and that `repeats` times.
 
-    The repetition is what TRL's loader expects: it asks for the generation batch once per micro-step.
+    The repetition is what TRL's loader expects: it asks for the generation batch once per micro-step. With `rows` the
+    order runs over these rows alone, and `prompts` is their number.
     """
 
-    def __init__(self, seed: int, prompts: int, prompts_per_batch: int, group_size: int, batches: int, repeats: int):
+    def __init__(
+        self,
+        seed: int,
+        prompts: int,
+        prompts_per_batch: int,
+        group_size: int,
+        batches: int,
+        repeats: int,
+        rows: Sequence[int] | None = None,
+    ):
         self.seed, self.prompts, self.prompts_per_batch = seed, prompts, prompts_per_batch
         self.group_size, self.batches, self.repeats = group_size, batches, repeats
+        self.rows = None if rows is None else np.array(rows, dtype=np.int64)
 
     def __len__(self) -> int:
         return self.batches * self.prompts_per_batch * self.group_size * self.repeats
@@ -45,6 +56,8 @@ class PromptOrder(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         for batch in range(self.batches):
             rows = batch_rows(self.seed, batch, self.prompts, self.prompts_per_batch)
+            if self.rows is not None:
+                rows = self.rows[rows]
             rows = rows.repeat(self.group_size).tolist()
             for _ in range(self.repeats):
                 yield from rows

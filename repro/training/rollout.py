@@ -12,6 +12,7 @@ from repro.methods.base import GenerationBatch
 from repro.sampling.transformers_backend import generate
 from repro.sampling.uniforms import Draw
 from repro.tasks.outcome import Outcome
+from repro.training.evaluate import sampling_flops
 from repro.training.extra_rollouts import step_values
 from repro.training.forward import score
 
@@ -68,11 +69,10 @@ def sample(trainer: SuiteTrainer, rows: list[int], step: int) -> Sampled:
                 )
             sampler = None
         cost.tokens += sum(len(ids) for ids in completions)
+        cost.flops += sampling_flops(trainer.forward_flops, prompt_ids, completions)
     with timer.phase("reward"):
-        ends = set(trainer.eos_token_ids)
-        texts = [trainer.processing_class.decode([t for t in ids if t not in ends]) for ids in completions]
-        outcomes = trainer.task.check(texts, prompts)
-    pad = trainer.pad_id
+        outcomes = grade_rows(trainer.task, trainer.processing_class, trainer.eos_token_ids, completions, prompts)
+    ends, pad = set(trainer.eos_token_ids), trainer.pad_id
     ids = _pad(completions, pad, left=False)
     prompt_tensor = _pad(prompt_ids, pad, left=True)
     return Sampled(
@@ -85,6 +85,12 @@ def sample(trainer: SuiteTrainer, rows: list[int], step: int) -> Sampled:
         unparsed=torch.tensor([o is Outcome.UNPARSED for o in outcomes], device=device),
         sampler_logps=None if sampler is None else _pad_floats(sampler, ids.shape[1]).to(device),
     )
+
+
+def grade_rows(task, tokenizer, end_ids, completions: list[list[int]], prompts: list) -> list[Outcome]:
+    """The one grader of training and of stage 1: outcomes of completions in ids. End tokens are no text."""
+    ends = set(end_ids)
+    return task.check([tokenizer.decode([t for t in ids if t not in ends]) for ids in completions], prompts)
 
 
 def _pad_floats(rows: list[list[float]], width: int) -> Tensor:
@@ -121,15 +127,22 @@ def roll_out(trainer: SuiteTrainer, rows: list[int], step: int) -> tuple[list[di
 
         return _in_chunks(run, sampled, micro)
 
+    lengths, scored = sampled.inputs[1].sum(1), sampled.mask.sum(1)
     if needs.old or sampled.sampler_logps is not None:
-        with timer.phase("old", tokens):
+        with timer.phase("old", tokens) as cost:
             columns["old_logps"] = logps(trainer.model)
+            cost.flops += trainer.forward_flops.forward(lengths, scored)
     if needs.reference:
-        with timer.phase("ref", tokens), trainer.reference_model() as reference:
+        with timer.phase("ref", tokens) as cost, trainer.reference_model() as reference:
             columns["ref_logps"] = logps(reference)
+            cost.flops += trainer.forward_flops.forward(lengths, scored)
     if needs.critic:
-        with timer.phase("value", tokens), trainer.accelerator.autocast():
+        with timer.phase("value", tokens) as cost, trainer.accelerator.autocast():
+            cost.flops += trainer.forward_flops.forward(lengths, torch.zeros_like(scored))
             columns["old_values"] = _in_chunks(lambda i, m: trainer.critic(i, m, keep), sampled, micro)
+
+    if needs.prompt_samples:
+        columns["prompt_values"] = trainer.prompt_values[rows].to(sampled.rewards)
 
     states = {}
     if needs.extra_rollouts:
@@ -149,6 +162,7 @@ def roll_out(trainer: SuiteTrainer, rows: list[int], step: int) -> tuple[list[di
             values=everything.get("old_values"),
             steps=everything.get("steps"),
             step_values=everything.get("step_values"),
+            prompt_values=everything.get("prompt_values"),
             generator=trainer.method_generator(step),
         )
         credit = trainer.method.credit(batch)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 
 import torch
-from transformers import AutoTokenizer
+from torch import Tensor
+from transformers import AutoConfig, AutoTokenizer
 
 from repro import tasks
+from repro.cost.flops import ForwardFlops
 from repro.cost.phases import PhaseTimer
 from repro.errors import InputError
 from repro.methods.catalogue import create
@@ -98,8 +101,24 @@ class Setup:
         model = AutoModelForCausalLM.from_pretrained(self.base.folder, dtype=torch.float32, use_safetensors=True)
         return model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
 
-    def trainer(self, tokenizer, folder: Path, on_batch=None, settings=None):
-        """A trainer of this trial; `settings` replaces the train settings (used for timing)."""
+    @cached_property
+    def forward_flops(self) -> ForwardFlops:
+        """FLOPs of a forward pass of the base, and so of every policy trained from it."""
+        return ForwardFlops.of(AutoConfig.from_pretrained(self.base.folder))
+
+    def trainer(
+        self,
+        tokenizer,
+        folder: Path,
+        on_batch=None,
+        settings=None,
+        prompt_values: Tensor | None = None,
+        kept: list[int] | None = None,
+    ):
+        """A trainer of this trial; `settings` replaces the train settings (used for timing).
+
+        `prompt_values` (P,) and `kept`, the rows of the prompts to train on, come from stage 1.
+        """
         from repro.training.trainer import SuiteTrainer
 
         settings = settings or self.config.train
@@ -115,14 +134,17 @@ class Setup:
             folder=folder,
             timer=self.timer,
             on_batch=on_batch,
+            prompt_values=prompt_values,
+            kept=kept,
+            forward_flops=self.forward_flops,
         )
 
-    def policy(self, model, tokenizer, engine=None) -> Policy:
-        """`model` as evaluation wants it; `engine` samples in its place."""
+    def policy(self, model, tokenizer, engine=None, max_completion: int | None = None) -> Policy:
+        """`model` as evaluation wants it; `engine` samples in its place. `max_completion`: not the evaluation's own."""
         evaluation = self.config.evaluation
         return Policy(
             model, tokenizer, end_ids(tokenizer, model, self.task.template), self.config.train.max_prompt,
-            evaluation.max_completion, evaluation.batch, engine,
+            max_completion or evaluation.max_completion, evaluation.batch, engine, self.forward_flops,
         )  # fmt: skip
 
     def verdict_tokens(self, tokenizer, ends: list[int]) -> verdict.VerdictTokens:

@@ -25,7 +25,8 @@ from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import GRPOTrainer
 
-from repro.errors import TrialError
+from repro.cost.flops import ForwardFlops
+from repro.errors import InputError, TrialError
 from repro.methods.base import Method, MicroBatch
 from repro.sampling.uniforms import STREAMS
 from repro.store.config import TrainSettings
@@ -37,14 +38,15 @@ from repro.training.evaluate import end_ids, stop_ids
 from repro.training.forward import score
 from repro.training.health import Health
 from repro.training.lora import peft_config
+from repro.training.microstep import Parts, Rows, micro_step
 from repro.training.prompt_order import PromptOrder
 from repro.training.rollout import roll_out
-from repro.training.verdicts import Judge, append_verdict, hidden_before, verdict_logps
+from repro.training.verdicts import Judge, JudgedRows, append_verdict
 
 # What a micro-batch carries over from the roll-out; a method that does not use a column does not have it.
 COLUMNS = (
     "mask", "weights", "advantages", "rewards", "old_logps", "ref_logps", "old_values", "returns", "kl_weights",
-    "verdict_weights",
+    "verdict_weights", "prompt_values",
 )  # fmt: skip
 
 
@@ -64,10 +66,16 @@ class SuiteTrainer(GRPOTrainer):
         folder: Path,
         timer,
         on_batch: Callable[[SuiteTrainer, int], None] | None = None,
+        prompt_values: Tensor | None = None,
+        kept: list[int] | None = None,
+        forward_flops: ForwardFlops | None = None,
     ):
         self.method, self.task, self.prompts, self.prompt_ids = method, task, prompts, prompt_ids
         self.settings, self.seed, self.timer = settings, seed, timer
-        self.needs = method.needs()
+        self.needs, self.kept = method.needs(), kept
+        self.prompt_values = None
+        if self.needs.prompt_samples:
+            self.prompt_values = _whole(prompt_values, len(prompts), method.name)
         group_size = method.config.n
         args = arguments.build(settings, self.needs, group_size, seed, folder, stop_ids(tokenizer, task.template))
         super().__init__(
@@ -84,6 +92,7 @@ class SuiteTrainer(GRPOTrainer):
         self.remove_callback(ProgressCallback)
         self.pad_id = self._tokenizer.pad_token_id
         self.eos_token_ids = end_ids(tokenizer, self.accelerator.unwrap_model(self.model), task.template)
+        self.forward_flops = forward_flops or ForwardFlops.of(self.accelerator.unwrap_model(self.model).config)
         self.health = Health()
         self.critic: Critic | None = None
         if self.needs.critic:
@@ -112,11 +121,12 @@ class SuiteTrainer(GRPOTrainer):
     def _get_train_sampler(self, dataset=None) -> PromptOrder:
         return PromptOrder(
             seed=self.seed,
-            prompts=len(self.prompts),
+            prompts=len(self.prompts) if self.kept is None else len(self.kept),
             prompts_per_batch=self.settings.completions_per_step // self.num_generations,
             group_size=self.num_generations,
             batches=self.settings.steps,
             repeats=self.num_iterations * self.args.steps_per_generation,
+            rows=self.kept,
         )
 
     @contextlib.contextmanager
@@ -198,82 +208,38 @@ class SuiteTrainer(GRPOTrainer):
             return super().training_step(model, inputs, num_items_in_batch)
 
     def _compute_loss(self, model, inputs):
-        prompts, keep = inputs["prompt_ids"], inputs["completion_ids"].shape[1]
-        self._update_cost.tokens += int(inputs["mask"].sum())
-        given = {name: inputs.get(name) for name in COLUMNS}
-        ids = torch.cat([prompts, inputs["completion_ids"]], dim=1)
-        attention = torch.cat([inputs["prompt_mask"], inputs["mask"].long()], dim=1)
-        if self.critic is not None:
-            self._train_critic(ids, attention, keep, given)
+        completions, mask = inputs["completion_ids"], inputs["mask"]
         judged = None
         if self.verdict is not None:
-            judged = append_verdict(
-                inputs["completion_ids"], inputs["mask"], inputs["rewards"], self.verdict, self.eos_token_ids
-            )
-            longer = torch.cat([prompts, judged.completion_ids], dim=1)
-            seen = torch.cat([inputs["prompt_mask"], judged.attention], dim=1)
-            column = prompts.shape[1] + judged.at
-            if self.needs.verdict == "separate":
-                self._train_judge(longer, seen, column, judged.verdict, given)
-                judged = None  # the policy itself sees no verdict
-            else:
-                ids, attention = longer, seen
-        scores = score(
-            model,
-            ids,
-            attention,
-            ids.shape[1] - prompts.shape[1],
-            temperature=self.temperature,
-            state_values=self.needs.state_values,
-            entropy=True,
-            scored=None if judged is None else judged.scored(inputs["mask"]),
-            hidden=judged is not None and (self.judge is not None or self.temperature != 1.0),
-            autocast=self.accelerator.autocast,
+            judged = append_verdict(completions, mask, inputs["rewards"], self.verdict, self.eos_token_ids)
+        self._count_update(inputs["prompt_mask"], mask, judged)
+        rows = Rows.of(inputs["prompt_ids"], inputs["prompt_mask"], completions, mask, judged)
+        autocast = self.accelerator.autocast
+        parts = Parts(
+            self.method, self.needs, score, autocast, self.temperature, self.critic, self.judge, self._loss_seen
         )
-        said = None
-        if judged is not None and self.judge is not None:
-            said = self.judge.head_logps(hidden_before(scores.hidden, column), inputs["rewards"])
-        elif judged is not None and self.temperature != 1.0:
-            # The fused head divides by the sampling temperature; a verdict is read, and so trained, at temperature 1.
-            said = verdict_logps(model, hidden_before(scores.hidden, column), judged.verdict)
-        elif judged is not None:
-            said = scores.logps.gather(1, judged.at.unsqueeze(1)).squeeze(1)
-        micro = MicroBatch(
-            logps=scores.logps[:, :keep],
-            state_values=None if scores.state_values is None else scores.state_values[:, :keep],
-            entropy=None if scores.entropy is None else scores.entropy[:, :keep],
-            verdict_logps=said,
-            **given,
-        )
-        loss, metrics = self.method.loss(micro)
-        self._require_finite(loss)
-        self.health.add(metrics, micro, loss)
         # TRL declares its losses scaled for accumulation, so nobody divides this sum by the number of micro-steps.
-        return loss
+        return micro_step(parts, model, rows, {name: inputs.get(name) for name in COLUMNS})
 
-    def _train_critic(self, ids: Tensor, attention: Tensor, keep: int, given: dict) -> None:
-        # Backward at once: the critic's activations are gone before the policy's exist, as with separate updates.
-        with self.accelerator.autocast():
-            values = self.critic(ids, attention, keep)
-        micro = MicroBatch(logps=None, values=values, **given)
-        loss, metrics = self.method.critic_loss(micro)
-        self._require_finite(loss)
-        loss.backward()
-        self.health.add(metrics, micro, loss.detach())
+    def _count_update(self, prompt_mask: Tensor, mask: Tensor, judged: JudgedRows | None) -> None:
+        """Tokens and FLOPs of one micro-step; a backward pass takes two forward passes, recomputation none."""
+        prompts, scored, forward = prompt_mask.sum(1), mask.sum(1), self.forward_flops.forward
+        lengths = prompts + scored
+        self._update_cost.tokens += int(scored.sum())
+        passes = 0.0
+        if self.critic is not None:
+            passes += forward(lengths, torch.zeros_like(scored))
+        if self.needs.verdict == "separate":
+            passes += forward(prompts + judged.attention.sum(1), torch.ones_like(scored))
+        elif judged is not None:  # the policy's own pass is longer by the verdict turn
+            lengths, scored = prompts + judged.attention.sum(1), scored + 1
+        self._update_cost.flops += 3 * (passes + forward(lengths, scored))
 
-    def _train_judge(self, ids: Tensor, attention: Tensor, column: Tensor, verdict: Tensor, given: dict) -> None:
-        with self.accelerator.autocast():
-            said = self.judge.model_logps(ids, attention, column, verdict)
-        micro = MicroBatch(logps=None, verdict_logps=said, **given)
-        loss, metrics = self.method.verdict_loss(micro)
-        self._require_finite(loss)
-        loss.backward()
-        self.health.add(metrics, micro, loss.detach())
-
-    def _require_finite(self, loss: Tensor) -> None:
+    def _loss_seen(self, loss: Tensor, metrics: dict, micro: MicroBatch) -> None:
         value, step = float(loss.detach()), self.state.global_step // self.updates_per_batch + 1
         if not math.isfinite(value):
             raise TrialError(f"the loss is {value} in step {step}; lower the learning rate", step=step)
+        self.health.add(metrics, micro, loss)
 
     def create_optimizer(self, model=None):
         optimizer = super().create_optimizer(model)
@@ -310,6 +276,16 @@ class SuiteTrainer(GRPOTrainer):
     def _save_checkpoint(self, model, trial):
         # TRL writes a model card first; a resumable checkpoint does not need one.
         Trainer._save_checkpoint(self, model, trial)
+
+
+def _whole(values: Tensor | None, prompts: int, name: str) -> Tensor:
+    """The V* of every prompt, (P,). Raises InputError if they are missing or not one number per prompt."""
+    if values is None or values.shape != (prompts,) or not bool(torch.isfinite(values).all()):
+        raise InputError(
+            f"method {name} needs V* of each of the {prompts} training prompts: run it as a trial, whose stage 1 "
+            "estimates them"
+        )
+    return values
 
 
 def _graded_elsewhere(**columns):

@@ -8,6 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,11 +20,12 @@ from repro.evaluation.metrics import summarize
 from repro.store.config import TrialConfig
 from repro.store.records import find, write_record
 from repro.store.workspace import Workspace, user_cache
-from repro.training import checkpoints
+from repro.training import checkpoints, kl, stage1
 from repro.training.describe import describe, mean_accuracy
 from repro.training.evaluate import engine_mismatch, grade
 from repro.training.pool import Pool
 from repro.training.setup import Setup
+from repro.training.stage1 import Stage1
 
 SAMPLES_KEPT = 16
 Emit = Callable[[dict], None]
@@ -61,7 +63,7 @@ def run_trial(config: TrialConfig, root: Path, data_dir: Path | None = None, emi
         message, step = _one_line(error), getattr(error, "step", None)
         if first:
             failure = {"message": message, "step": step}
-            progress = {"curve": run.curve, "health": run.health, "resumed": run.resumed}
+            progress = {"curve": run.curve, "health": run.health, "resumed": run.resumed, "stage1": run.stage1}
             write_record(workspace, describe(setup, started, status="failed", error=failure, **progress))
         raise TrialError(f"{config.id}: {message}", step=step) from error
     if first:
@@ -86,6 +88,7 @@ class _Run:
         self.health: list[dict] = []
         self.resumed = 0
         self.judge = None  # the verifier, where it is not the policy itself
+        self.stage1: Stage1 | None = None
 
     def finish(self, started: float) -> dict:
         """Train (or resume) and evaluate; returns the finished record."""
@@ -94,8 +97,16 @@ class _Run:
         self.emit({"event": "phase", "message": "memory"})
         return describe(
             self.setup, started, status="done", curve=self.curve, health=self.health, resumed=self.resumed,
-            outcomes=outcomes, metrics=metrics, samples=samples, peak=self._peak(),
+            outcomes=outcomes, metrics=metrics, samples=samples, peak=self._peak(), stage1=self.stage1,
         )  # fmt: skip
+
+    def _offline(self) -> dict:
+        """Stage 1, where the method has one, charged to the trial; arguments for its trainer."""
+        if not self.setup.method.needs().prompt_samples:
+            return {}
+        self.stage1 = stage1.sample(self.setup, self.tokenizer, self.folder.parents[1], self.emit)
+        self.setup.timer.load_json({"stage1": self.stage1.phase})
+        return {"prompt_values": self.stage1.prompt_values, "kept": self.stage1.kept}
 
     def _train(self):
         train = self.config.train
@@ -103,12 +114,13 @@ class _Run:
         # Beside the checkpoints, which are removed at the end; wandb and trackio have folders of their own.
         os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(self.folder.parents[1] / "trackers" / self.config.id))
         start = checkpoints.latest(self.folder)
-        trainer = self.setup.trainer(self.tokenizer, self.folder, self._on_batch)
+        trainer = self.setup.trainer(self.tokenizer, self.folder, self._on_batch, **self._offline())
         if start is not None:
             state = checkpoints.state(start)
             self.curve, self.resumed = state["curve"], state["resumed"] + 1
             self.health = trainer.health.rows = state["health"]
-            self.setup.timer.load_json(state["timer"])
+            # Stage 1 has been charged above, by what is stored of it.
+            self.setup.timer.load_json({name: cost for name, cost in state["timer"].items() if name != "stage1"})
             for network in trainer.companions.values():
                 network.load(start)
         else:
@@ -151,11 +163,13 @@ class _Run:
     def _point(self, trainer, step: int) -> None:
         """One point of the learning curve. Its draws do not depend on the step, so the points of a curve are paired."""
         evaluation, train = self.config.evaluation, self.config.train
-        with self.setup.timer.phase("evaluate"), trainer.generation_model() as model:
+        with self.setup.timer.phase("evaluate") as cost, trainer.generation_model() as model:
+            policy = self.setup.policy(model, self.tokenizer)
             graded = grade(
-                self.setup.policy(model, self.tokenizer), self.setup.task, self.setup.dev, seed=self.config.seed,
-                n=evaluation.dev_n, temperature=train.temperature, greedy=False, stream="dev",
+                policy, self.setup.task, self.setup.dev, seed=self.config.seed, n=evaluation.dev_n,
+                temperature=train.temperature, greedy=False, stream="dev",
             )  # fmt: skip
+            policy.charge(cost)
         completions = step * train.completions_per_step
         self.curve.append(
             {
@@ -174,13 +188,18 @@ class _Run:
             policy = self.setup.policy(model, self.tokenizer, engine)
             for name, task, prompts, item in self.setup.sets:
                 self.emit({"event": "phase", "message": f"evaluate {name}"})
-                with self.setup.timer.phase("evaluate"):
+                with self.setup.timer.phase("evaluate") as cost:
                     graded = grade(
                         policy, task, prompts, seed=self.config.seed, n=item.n, temperature=item.temperature,
                         greedy=item.greedy, keep_texts=share, pool=self._pool(name, policy) if item.verify else None,
+                        keep_ids=item.kl,
                     )  # fmt: skip
+                    policy.charge(cost)
                 outcomes[name] = graded.to_json()
                 summary = summarize(graded.samples, graded.greedy)
+                if item.kl:
+                    outcomes[name]["kl"] = self._kl(policy, graded.ids, item)
+                    summary |= kl.metrics(outcomes[name]["kl"])
                 if engine is not None:
                     gap = engine_mismatch(policy, task, prompts, seed=self.config.seed, temperature=item.temperature)
                     summary |= {} if gap is None else {"sampler_mismatch": gap}
@@ -193,6 +212,24 @@ class _Run:
     def _pool(self, name: str, policy) -> Pool:
         tokens = self.setup.verdict_tokens(self.tokenizer, policy.end_ids)
         return Pool(self.folder / "pool" / name, tokens, self.judge, self.config.evaluation.budgets)
+
+    def _kl(self, policy, samples: list, item) -> dict:
+        """The "kl" entry of a set's outcomes. The base itself needs no forward pass for it."""
+        if not self.setup.trained:
+            return kl.nothing(len(samples) // item.n)
+        train = self.config.train
+        with self.setup.timer.phase("evaluate") as cost:
+            base = self.setup.base_model()
+            autocast = partial(
+                torch.autocast, base.device.type, dtype=torch.bfloat16, enabled=train.precision == "bf16"
+            )
+            found = kl.kl_to_base(
+                policy.model, base, samples, item.n, temperature=item.temperature, rows=train.micro_batch,
+                autocast=autocast,
+            )  # fmt: skip
+            lengths, scored = [len(prompt) + len(ids) for prompt, ids in samples], [len(ids) for _, ids in samples]
+            cost.flops += 2 * self.setup.forward_flops.forward(lengths, scored)
+        return found
 
     @contextlib.contextmanager
     def _engine(self, model):

@@ -27,6 +27,10 @@ METHOD_OPTIONS = [
     {"name": "tbrm"},
     {"name": "tbrm", "n": 4, "beta": 0.5, "epochs": 2},
     {"name": "brm", "beta": 0.5},
+    {"name": "astar-po", "beta2": 0.5},
+    {"name": "astar-po", "n": 2, "beta2": 0.1, "beta1": "mean", "entropy_coefficient": 0.3, "epochs": 2},
+    {"name": "rebel"},
+    {"name": "rebel", "n": 4, "eta": 0.4, "scale": "code", "kl_coefficient": 0.2, "minibatches": 2},
     {"name": "loo"},
     {"name": "loo", "n": 2, "epsilon": 0.1, "beta": 0.1, "epochs": 2},
     {"name": "vineppo", "beta": 0.3},
@@ -38,6 +42,8 @@ METHOD_OPTIONS = [
     {"name": "vineppo-v", "verify_lambda": 0.0},
     {"name": "ppo-v", "verifier": "separate", "balance": True},
     {"name": "tbrm-v", "beta": 0.5},
+    {"name": "astar-po-v", "beta2": 0.5, "entropy_coefficient": 0.1},
+    {"name": "rebel-v", "balance": True},
 ]
 
 
@@ -118,6 +124,10 @@ def make_setup(method: Method, rows: int = 8, length: int = 7, vocabulary: int =
             theirs.copy_(mine + 0.3 * theirs)
         sampled, frozen = old(ids), ref(ids)
     needs = method.needs()
+    prompt_values = None
+    if needs.prompt_samples:
+        scored = torch.randint(0, 2, (rows // method.config.n, needs.prompt_samples), generator=generator).double()
+        prompt_values = method.prompt_values(scored).repeat_interleave(method.config.n)
     steps, step_values = random_steps(mask, needs.extra_rollouts, seed) if needs.extra_rollouts else (None, None)
     batch = GenerationBatch(
         rewards=torch.randint(0, 2, (rows,), generator=generator).double(),
@@ -129,6 +139,7 @@ def make_setup(method: Method, rows: int = 8, length: int = 7, vocabulary: int =
         old_logps=poison(sampled["logps"], mask) if needs.old else None,
         ref_logps=poison(frozen["logps"], mask) if needs.reference else None,
         values=poison(sampled["values"], mask) if needs.critic else None,
+        prompt_values=prompt_values,
         steps=steps,
         step_values=step_values,
     )
@@ -163,6 +174,7 @@ def micro_batch(setup: Setup, rows: Tensor) -> MicroBatch:
         returns=pick(credit.returns),
         state_values=state_values[needs.state_values],
         entropy=fresh["entropy"] if needs.entropy else None,
+        prompt_values=pick(batch.prompt_values),
         kl_weights=pick(credit.kl_weights),
         verdict_logps=verdict_logps,
         verdict_weights=pick(credit.verdict_weights),

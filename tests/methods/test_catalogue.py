@@ -5,23 +5,25 @@ from __future__ import annotations
 import ast
 import importlib
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
+import torch
 
 import repro.methods
 from repro.errors import InputError
 from repro.methods import base, catalogue, configs
 
 FOLDER = Path(repro.methods.__file__).parent
-SUPPORT = {"__init__", "base", "catalogue", "configs", "options", "terms"}
+SUPPORT = {"__init__", "base", "catalogue", "configs", "options", "regression_configs", "terms"}
 PLAIN = [entry for entry in catalogue.METHODS.values() if entry.inner is None]
 
 
 def test_every_method_module_is_in_the_catalogue():
     modules = {path.stem for path in FOLDER.glob("*.py")} - SUPPORT
-    assert modules == {entry.name for entry in PLAIN} | {"verified"}
+    assert modules == {entry.module.removeprefix("repro.methods.") for entry in PLAIN} | {"verified"}
+    assert all(entry.module == f"repro.methods.{entry.name.replace('-', '_')}" for entry in PLAIN)
     assert {entry.inner for entry in catalogue.METHODS.values()} == {entry.name for entry in PLAIN} | {None}
     assert set(catalogue.METHODS) | {"none"} == set(configs.CONFIGS)
 
@@ -46,11 +48,12 @@ def test_needs_follow_the_config(name):
     method = catalogue.create({"name": name, "semantics": 1, "epochs": 2, "minibatches": 3})
     needs = method.needs()
     assert (needs.epochs, needs.minibatches) == (2, 3)
-    assert needs.unit >= 1
     assert needs.verdict == ("policy" if name.endswith("-v") else "none")
     name = name.removesuffix("-v")
-    assert needs.old == (name in ("grpo", "rloo", "loo", "vineppo", "ppo"))
+    assert needs.old == (name in ("grpo", "rloo", "loo", "vineppo", "ppo", "rebel"))
     assert needs.critic == (name == "ppo")
+    assert needs.unit == (2 if name == "rebel" else 1)
+    assert needs.prompt_samples == (method.config.samples if name == "astar-po" else 0)
     assert needs.state_values == {"tbrm": "first", "brm": "all"}.get(name, "none")
     assert needs.extra_rollouts == (method.config.k if name == "vineppo" else 0)
 
@@ -63,15 +66,35 @@ def test_what_is_not_needed_is_not_asked_for():
     assert not catalogue.create({"name": "vineppo", "beta": 0}).needs().reference
     bare = catalogue.create({"name": "ppo", "kl_coefficient": 0, "entropy_coefficient": 0}).needs()
     assert not bare.reference and not bare.entropy
+    astar = base.Needs(reference=True, prompt_samples=8, minibatches=2)
+    assert catalogue.create({"name": "astar-po"}).needs() == astar
+    assert catalogue.create({"name": "astar-po", "entropy_coefficient": 0.1}).needs() == replace(astar, entropy=True)
+    assert catalogue.create({"name": "rebel"}).needs() == base.Needs(old=True, unit=2)
+    penalised = catalogue.create({"name": "rebel", "kl_coefficient": 0.1}).needs()
+    assert penalised == base.Needs(old=True, unit=2, reference=True)
+
+
+@pytest.mark.parametrize("name", catalogue.METHODS)
+def test_only_a_method_with_samples_before_training_makes_prompt_values(name):
+    """The others keep every prompt, and asking them for values is a mistake of the caller."""
+    method, rewards = catalogue.create({"name": name}), torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]])
+    kept = method.kept_prompts(rewards)
+    assert kept.dtype == torch.bool and kept.tolist() == [True] * 3
+    if method.needs().prompt_samples:
+        assert method.prompt_values(rewards).shape == (3,)
+    else:
+        with pytest.raises(TypeError, match="offline"):
+            method.prompt_values(rewards)
 
 
 # Two methods are made of a baseline or a normaliser that another one defines.
 BORROWED = {"loo": {"repro.methods.rloo"}, "vineppo": {"repro.methods.ppo"}, "verified": {"repro.methods"}}
 
 
-@pytest.mark.parametrize("name", [*(entry.name for entry in PLAIN), "verified"])
+@pytest.mark.parametrize("name", [*(entry.module.rpartition(".")[2] for entry in PLAIN), "verified"])
 def test_methods_import_torch_and_the_base_types_only(name):
     allowed = {"torch", "repro.errors", "repro.methods.base", "repro.methods.configs", "repro.methods.terms"}
+    allowed |= {"repro.methods.regression_configs"}
     allowed |= BORROWED.get(name, set())
     for node in ast.walk(ast.parse((FOLDER / f"{name}.py").read_text())):
         if isinstance(node, ast.Import):

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repro.errors import InputError
-from repro.methods import configs
+from repro.methods import configs, regression_configs
 
 
 def test_importing_configs_and_catalogue_loads_neither_torch_nor_numpy():
@@ -48,14 +48,19 @@ def test_the_settings_the_papers_print_are_the_defaults():
     assert (tbrm.n, tbrm.beta, tbrm.updates) == (1, 0.002, 1)
     assert (ppo.n, ppo.epsilon, ppo.kl_coefficient, ppo.entropy_coefficient) == (1, 0.2, 0.001, 0.001)
     assert ppo.updates == 2
+    astar, rebel = configs.build("astar-po"), configs.build("rebel")
+    assert (astar.n, astar.samples, astar.beta1, astar.beta2, astar.updates) == (1, 8, 0.5, 1e-3, 2)
+    assert not astar.filter_wrong and astar.entropy_coefficient == 0
+    assert (rebel.n, rebel.scale, rebel.kl_coefficient, rebel.updates) == (2, "paper", 0, 1)
     vineppo = configs.build("vineppo")
     assert (vineppo.epsilon, vineppo.beta, vineppo.cap) == (0.2, 1e-4, None)
     assert configs.build("vineppo", {"epochs": 2, "minibatches": 512 // 64}).updates == 16
 
 
 def test_every_field_has_a_one_line_docstring():
-    tree, seen = ast.parse(Path(configs.__file__).read_text()), set()
-    for node in tree.body:
+    trees = [ast.parse(Path(module.__file__).read_text()) for module in (configs, regression_configs)]
+    seen = set()
+    for node in (node for tree in trees for node in tree.body):
         if isinstance(node, ast.ClassDef):
             seen.add(node.name)
             documented = set()
@@ -105,6 +110,26 @@ def test_every_field_has_a_one_line_docstring():
         ("vineppo", {"cap": 2.5}, "cap must be a whole number or null"),
         ("vineppo", {"minibatches": 1}, "at least 2"),
         ("vinepo", {}, "did you mean vineppo"),
+        ("astarpo", {}, "did you mean astar-po"),
+        ("astar-po", {"beta1": 0}, '"mean" or "max", not 0.0'),
+        ("astar-po", {"beta1": -0.5}, '"mean" or "max", not -0.5'),
+        ("astar-po", {"beta1": float("nan")}, "a number or one of mean, max, not nan"),
+        ("astar-po", {"beta1": float("inf")}, "a number or one of mean, max, not inf"),
+        ("astar-po", {"beta1": "median"}, "a number or one of mean, max, not 'median'"),
+        ("astar-po", {"beta1": None}, "a number or one of mean, max, not None"),
+        ("astar-po", {"beta1": True}, "a number or one of mean, max, not True"),
+        ("astar-po", {"beta2": 0}, "beta2 must be above 0"),
+        ("astar-po", {"samples": 0}, "samples must be at least 1"),
+        ("astar-po", {"entropy_coefficient": -1e-3}, "entropy_coefficient must be at least 0"),
+        ("astar-po", {"filter": True}, "did you mean filter_wrong"),
+        ("astar-po-v", {"beta1": 0}, '"mean" or "max"'),
+        ("rebel", {"n": 3}, "n must be even, not 3"),
+        ("rebel", {"n": 1}, "n must be at least 2"),
+        ("rebel", {"eta": 0}, "eta must be above 0"),
+        ("rebel", {"eta": -1}, "eta must be above 0"),
+        ("rebel", {"scale": "std"}, "scale must be one of paper, code"),
+        ("rebel", {"kl_coefficient": -0.1}, "kl_coefficient must be at least 0"),
+        ("rebel-v", {"n": 5}, "n must be even, not 5"),
         ("grpo-v", {"verify_lambda": -0.1}, "verify_lambda must be at least 0"),
         ("grpo-v", {"verify_lambda": None}, "verify_lambda must be a number"),
         ("grpo-v", {"verifier": "judge"}, "verifier must be one of policy, head, separate"),
@@ -132,6 +157,11 @@ def test_numbers_are_canonical():
     ]
     assert json.dumps(written[0]) == json.dumps(written[1])
     assert configs.build("ppo", {"value_clip": None}).value_clip is None
+    whole = configs.build("astar-po", {"beta1": 1})
+    assert json.dumps(configs.to_json("astar-po", whole)) == json.dumps(
+        configs.to_json("astar-po", configs.build("astar-po", {"beta1": 1.0}))
+    )
+    assert configs.build("astar-po", {"beta1": "max"}).beta1 == "max"
 
 
 @given(st.sampled_from(sorted(configs.CONFIGS)), st.data())

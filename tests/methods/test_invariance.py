@@ -68,7 +68,7 @@ def test_wider_padding_changes_nothing(options):
 def test_float32_stays_float32(options):
     setup = make_setup(catalogue.create(options), ROWS)
     setup.policy.float()
-    for name in ("rewards", "old_logps", "ref_logps", "values", "step_values"):
+    for name in ("rewards", "old_logps", "ref_logps", "values", "step_values", "prompt_values"):
         tensor = getattr(setup.batch, name)
         setattr(setup.batch, name, None if tensor is None else tensor.float())
     setup.credit = setup.method.credit(setup.batch)

@@ -12,7 +12,7 @@ import torch
 from repro.methods import catalogue
 from repro.methods.base import GenerationBatch
 
-from .invariance import Setup, micro_batch, total_loss
+from .invariance import Setup, micro_batch, permute_units, total_loss
 
 VOCABULARY, LENGTH, ROWS = 4, 3, 64
 TARGET = torch.tensor([2, 1, 3])
@@ -84,7 +84,11 @@ def train(options: dict, steps: int, learning_rate: float, seed: int = 0, reward
     generator = torch.Generator().manual_seed(seed)
     policy, reference = Table(), Table()
     optimizer = torch.optim.Adam(policy.parameters(), lr=learning_rate)
-    clip_fractions = []
+    clip_fractions, prompt_values = [], None
+    if needs.prompt_samples:  # every group is a prompt of its own, though all prompts are alike
+        prompts = ROWS // method.config.n
+        sampled = is_target(*reference.sample(prompts * needs.prompt_samples, generator))
+        prompt_values = method.prompt_values(sampled.view(prompts, -1)).repeat_interleave(method.config.n)
     for _ in range(steps):
         ids, mask = policy.sample(ROWS, generator)
         rewards = is_target(ids, mask) if reward is None else torch.full((ROWS,), reward).double()
@@ -103,6 +107,7 @@ def train(options: dict, steps: int, learning_rate: float, seed: int = 0, reward
                 old_logps=sampled["logps"] if needs.old else None,
                 ref_logps=frozen["logps"] if needs.reference else None,
                 values=sampled["values"] if needs.critic else None,
+                prompt_values=prompt_values,
                 steps=steps_and_values[0],
                 step_values=steps_and_values[1],
             )
@@ -112,7 +117,7 @@ def train(options: dict, steps: int, learning_rate: float, seed: int = 0, reward
                 setattr(credit, name, getattr(credit, name) * needs.minibatches)
         setup = Setup(method, batch, credit, policy)
         for _ in range(needs.epochs):
-            for rows in torch.randperm(ROWS, generator=generator).chunk(needs.minibatches):
+            for rows in permute_units(ROWS, needs.unit, generator).chunk(needs.minibatches):
                 optimizer.zero_grad()
                 loss, metrics = total_loss(method, micro_batch(setup, rows))
                 loss.backward()
@@ -134,6 +139,11 @@ def train(options: dict, steps: int, learning_rate: float, seed: int = 0, reward
         ({"name": "tbrm"}, 150, 0.1),
         ({"name": "tbrm", "n": 4, "beta": 0.02}, 150, 0.1),
         ({"name": "brm", "beta": 0.1}, 400, 0.1),
+        ({"name": "astar-po"}, 150, 0.1),
+        ({"name": "astar-po", "n": 4, "beta1": "mean", "beta2": 0.05, "minibatches": 1}, 150, 0.1),
+        ({"name": "rebel"}, 150, 0.1),
+        ({"name": "rebel", "n": 4, "scale": "code", "eta": 5.0, "minibatches": 2}, 150, 0.1),
+        ({"name": "rebel-v", "epochs": 4}, 100, 0.1),
         ({"name": "loo"}, 150, 0.3),
         ({"name": "vineppo"}, 100, 0.3),
         ({"name": "vineppo", "beta": 0.0, "k": 1}, 100, 0.3),
@@ -170,7 +180,7 @@ def test_the_verifier_learns_to_tell_right_from_wrong(verifier):
     assert untaught.verdicts.abs().max() == 0 and untaught.logits.abs().max() > 0
 
 
-@pytest.mark.parametrize("name", ["grpo", "rloo", "loo"])
+@pytest.mark.parametrize("name", ["grpo", "rloo", "loo", "rebel"])
 def test_equal_rewards_leave_the_policy_alone(name):
     policy, _ = train({"name": name}, 5, 0.1, reward=1.0)
     assert policy.logits.abs().max() == 0

@@ -93,6 +93,8 @@ def test_ids_name_scale_and_variant(make_config):
         ("train.trackers", "wandb", ["train.trackers", "list"]),
         ("evaluation.sets", [], ["evaluation.sets", "empty"]),
         ("evaluation.sets", [{"n": 0}], ["evaluation.sets[0].n"]),
+        ("evaluation.sets", [{"kl": True, "verify": True}], ["evaluation.sets[0].kl", "verify"]),
+        ("evaluation.sets", [{"kl": True, "temperature": 0.0, "n": 1}], ["evaluation.sets[0].kl", "temperature=0"]),
         ("evaluation.sets", [{"split": "test", "nn": 1}], ["evaluation.sets[0].nn", "did you mean n?"]),
         ("base", {"kind": "folder"}, ["base.path"]),
         ("base", {"kind": "file"}, ["base.kind"]),

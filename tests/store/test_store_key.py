@@ -1,10 +1,13 @@
 import dataclasses
+from pathlib import Path
 
 import pytest
 
-from repro.store.config import TrainSettings
-from repro.store.key import canonical, content_hash, trial_key
+from repro.store.config import TrainSettings, TrialConfig
+from repro.store.key import canonical, content_hash, deciding, trial_key
+from repro.store.published import read_bundle
 
+RESULTS = Path(__file__).parents[2] / "results"
 HASHES = {"prompts": {"rl": "1", "test": "2"}, "base": "b"}
 
 
@@ -61,6 +64,25 @@ def test_a_folder_counts_by_content_not_by_path(make_config):
     here, there = (make_config(base={"kind": "folder", "path": path}) for path in ("/a", "/b"))
     assert trial_key(here, HASHES) == trial_key(there, HASHES)
     assert trial_key(here, HASHES) != trial_key(here, {**HASHES, "base": "c"})
+
+
+@pytest.mark.parametrize("bundle", ["table1", "table2", "table1-tuning", "table2-tuning"])
+def test_published_trials_keep_their_keys(bundle):
+    """Settings that came later, at their neutral values, leave every stored trial what it was."""
+    trials = [record for record in read_bundle(RESULTS / f"{bundle}.jsonl.gz") if record["kind"] == "trial"]
+    assert trials
+    for record in trials:
+        config = TrialConfig.from_json(record["config"])
+        assert deciding(config.to_json()) == deciding(record["config"])
+        assert trial_key(config, record["hashes"]) == record["key"]
+
+
+@pytest.mark.parametrize("change", [{"kl": True}, {"verify": True}, {"name": "other"}])
+def test_a_later_setting_counts_where_it_is_used(make_config, change):
+    plain = make_config()
+    sets = tuple(dataclasses.replace(one, **change) for one in plain.evaluation.sets)
+    changed = dataclasses.replace(plain, evaluation=dataclasses.replace(plain.evaluation, sets=sets))
+    assert trial_key(changed, HASHES) != trial_key(plain, HASHES)
 
 
 def test_hashes_are_required(make_config):

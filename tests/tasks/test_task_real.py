@@ -84,6 +84,12 @@ def test_dev_slice(data_dir):
     assert task.prompts("test", 5) == task.prompts("test")[:5]
     with pytest.raises(InputError, match="dev=700 leaves nothing"):
         load("svamp", {"dev": 700}, data_dir).prompts("rl")
+    few = load("svamp", {"dev": 100, "rl": 64}, data_dir)
+    assert few.prompts("rl") == task.prompts("rl")[:64] and few.prompts("dev") == task.prompts("dev")
+    with pytest.raises(InputError, match="rl=601 asked for, but there are 600"):
+        load("svamp", {"dev": 100, "rl": 601}, data_dir).prompts("rl")
+    with pytest.raises(InputError, match="rl must be a number of prompts, not -1"):
+        load("svamp", {"rl": -1}, data_dir)
 
 
 def test_data_folder_from_the_environment(data_dir, monkeypatch, tmp_path):

@@ -11,6 +11,7 @@ from transformers import AutoTokenizer
 
 from repro import tasks
 from repro.cost.phases import PhaseTimer
+from repro.methods.catalogue import METHODS as METHOD_CATALOGUE
 from repro.methods.catalogue import create
 from repro.methods.configs import build, to_json
 from repro.store.config import EvaluationSet, EvaluationSettings, TrainSettings, TrialConfig
@@ -33,6 +34,9 @@ METHODS = {
     "ppo": {"n": 1, "minibatches": 2},
     "tbrm": {"n": 1},
     "brm": {"n": 1},
+    "astar-po": {"n": 1, "samples": 4, "minibatches": 2},
+    "astar-po-entropy": {"n": 2, "samples": 4, "minibatches": 1, "entropy_coefficient": 0.01},
+    "rebel": {"n": 4, "minibatches": 2},
 }
 
 
@@ -45,22 +49,29 @@ def make_base(folder: Path, recipe: dict = RECIPE) -> Path:
 
 
 def method_json(name: str) -> dict:
-    kind = name.split("-")[0]
+    kind = max((known for known in METHOD_CATALOGUE if f"{name}-".startswith(f"{known}-")), key=len)
     return to_json(kind, build(kind, METHODS[name]))
 
 
 def make_trainer(
-    base: Path, name: str, folder: Path, on_batch=None, method=None, settings: TrainSettings = TRAIN, **changes
-) -> SuiteTrainer:
-    """A trainer of METHODS[name] with `changes` to TRAIN; `method` and `settings` take the place of both."""
+    base: Path, name: str, folder: Path, on_batch=None, method=None, settings: TrainSettings = TRAIN,
+    given: dict | None = None, **changes,
+) -> SuiteTrainer:  # fmt: skip
+    """A trainer of METHODS[name] with `changes` to TRAIN; `method` and `settings` take the place of both.
+
+    `given` replaces what stage 1 gives a trainer.
+    """
     task = tasks.load(TASK["name"], TASK["options"])
     tokenizer = AutoTokenizer.from_pretrained(base, padding_side="left")
     prompts = task.prompts("rl")
     settings = dataclasses.replace(settings, **changes)
+    method = method or create(method_json(name))
+    # Another V* for every row, so that a mix-up of rows shows.
+    values = torch.linspace(0, 1, len(prompts)) if method.needs().prompt_samples else None
     torch.manual_seed(0)
     return SuiteTrainer(
         base=base,
-        method=method or create(method_json(name)),
+        method=method,
         task=task,
         prompts=prompts,
         prompt_ids=encode(tokenizer, task, prompts, settings.max_prompt),
@@ -70,6 +81,7 @@ def make_trainer(
         folder=folder,
         timer=PhaseTimer(),
         on_batch=on_batch,
+        **{"prompt_values": values, **(given or {})},
     )
 
 

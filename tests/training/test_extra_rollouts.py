@@ -96,7 +96,7 @@ def test_a_cap_estimates_the_first_states_only(base, tmp_path, monkeypatch):
     monkeypatch.setattr(
         extra_rollouts,
         "_estimate",
-        lambda trainer, prefixes, step: jobs.extend(prefixes) or (dict.fromkeys(prefixes, 1.0), 0),
+        lambda trainer, prefixes, step: jobs.extend(prefixes) or (dict.fromkeys(prefixes, 1.0), 0, 0.0),
     )
     _, values = step_values(trainer, sample(trainer, rows, 0), rows, 0)
     assert {prefix for _, prefix in jobs} == {()} and (values[:, 0] == 1).all() and (values[:, 1:] == 0).all()
@@ -113,3 +113,4 @@ def test_extra_rollouts_are_a_phase_of_their_own_and_change_nothing_but_values(b
     phases = trainer.timer.to_json()
     assert phases["extra_rollouts"]["tokens"] > 0 and phases["extra_rollouts"]["seconds"] > 0
     assert phases["extra_rollouts"]["calls"] == trainer.settings.steps
+    assert phases["extra_rollouts"]["flops"] > 0

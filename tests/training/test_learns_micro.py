@@ -8,6 +8,7 @@ import pytest
 
 from repro.experiments import registry
 from repro.experiments.resolve import resolve
+from repro.methods.configs import build, to_json
 from repro.training.base import ensure_base
 from repro.training.trial import run_trial
 
@@ -41,6 +42,33 @@ def test_an_arm_lifts_sampled_accuracy_by_15_points(untrained, tmp_path, arm):
     before, after = untrained["metrics"]["chain/accuracy"], record["metrics"]["chain/accuracy"]
     assert untrained["outcomes"]["chain"]["questions"] == record["outcomes"]["chain"]["questions"]
     assert after - before >= 0.15, f"{arm}: {before:.3f} -> {after:.3f}"
+
+
+# Methods of other tables, in this one's setting.
+OTHERS = {
+    "astar-po": ({"beta1": 0.5, "beta2": 1e-3, "minibatches": 2}, 2e-4),
+    "rebel": ({"n": 2, "epochs": 4}, 1e-4),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_regression_method_lifts_sampled_accuracy_by_15_points(untrained, tmp_path, name):
+    options, rate = OTHERS[name]
+    plain = trial("tbrm-n1")
+    config = dataclasses.replace(
+        plain,
+        arm=name,
+        method=to_json(name, build(name, options)),
+        train=dataclasses.replace(plain.train, learning_rate=rate),
+    )
+    record = run_trial(config, tmp_path)
+    before, after = untrained["metrics"]["chain/accuracy"], record["metrics"]["chain/accuracy"]
+    assert after - before >= 0.15, f"{name}: {before:.3f} -> {after:.3f}"
+    if name == "astar-po":
+        facts = record["stage1"]
+        # The base's sampled accuracy once more; V* lies between the mean and the maximum of the rewards.
+        assert abs(facts["mean_reward"] - before) < 0.05
+        assert facts["mean_reward"] < facts["mean_value"] < 1 - facts["all_wrong"]
 
 
 def test_ppo_clips_at_its_own_settings(tmp_path):

@@ -7,14 +7,17 @@ import dataclasses
 import pytest
 import torch
 
+from repro.cost.flops import counted
 from repro.errors import InputError
 from repro.experiments import registry
 from repro.experiments.resolve import resolve
 from repro.methods.base import Needs
 from repro.methods.catalogue import create
+from repro.tasks.verdict import VerdictTokens
 from repro.training import arguments
 from repro.training import trainer as trainer_module
 from repro.training.critic import Critic
+from repro.training.forward import causal_lm
 from repro.training.health import COLUMNS, Health
 
 from .helpers import METHODS, TRAIN, make_trainer, reward_by_text
@@ -28,12 +31,16 @@ LOADED = {
     "ppo-without-kl": (False, True),
     "tbrm": (True, False),
     "brm": (True, False),
+    "astar-po": (True, False),
+    "rebel-with-kl": (True, False),
+    "rebel": (False, False),
 }
 
 
 @pytest.mark.parametrize("name", LOADED)
 def test_only_what_the_method_needs_is_loaded(base, tmp_path, monkeypatch, name):
     monkeypatch.setitem(METHODS, "ppo-without-kl", {"n": 1, "kl_coefficient": 0.0})
+    monkeypatch.setitem(METHODS, "rebel-with-kl", {"n": 2, "kl_coefficient": 0.05})
     loaded = []
     from_base = Critic.from_base
     monkeypatch.setattr(Critic, "from_base", lambda folder: loaded.append(folder) or from_base(folder))
@@ -163,7 +170,7 @@ def test_health_rows_are_complete(base, tmp_path, name):
     absent = set() if METHODS[name]["n"] > 1 else {"zero_variance_groups"}
     if trainer.ref_model is None:
         absent.add("kl")
-    if name.split("-")[0] in ("tbrm", "brm"):
+    if name.split("-")[0] in ("tbrm", "brm", "astar", "rebel"):
         absent.add("clip_fraction")
     for row in rows:
         assert set(COLUMNS) <= set(row)
@@ -199,14 +206,92 @@ def test_truncated_and_unparsed_shares(base, tmp_path):
     assert row["truncated"] > 0.5
 
 
+PHASES_OF = {
+    "grpo-minibatches": {"old"}, "tbrm": {"ref"}, "ppo": {"old", "ref", "value"}, "astar-po": {"ref"}, "rebel": {"old"},
+}  # fmt: skip
+
+
 def test_phases_are_those_of_the_method(base, tmp_path):
-    for name, extra in {"grpo-minibatches": {"old"}, "tbrm": {"ref"}, "ppo": {"old", "ref", "value"}}.items():
+    for name, extra in PHASES_OF.items():
         trainer = make_trainer(base, name, tmp_path / name, steps=1)
         trainer.train()
         phases = trainer.timer.to_json()
         assert set(phases) == {"generate", "reward", "credit", "update", "optimizer"} | extra
         tokens = phases["generate"]["tokens"]
         assert tokens > 0 and all(phases[phase]["tokens"] == tokens for phase in extra | {"update", "credit"})
+
+
+@pytest.mark.parametrize("name", [*PHASES_OF, "grpo-v", "grpo-v-separate"])
+def test_flops_are_those_of_the_real_tokens(base, tmp_path, monkeypatch, name):
+    """Against the counter run on the trained model itself, one row at a time, so without any padding."""
+    monkeypatch.setitem(METHODS, "grpo-v", {"n": 4})
+    monkeypatch.setitem(METHODS, "grpo-v-separate", {"n": 4, "verifier": "separate"})
+    monkeypatch.setattr(trainer_module.verdict, "tokens", lambda *args: VerdictTokens((3, 4), 5, 6, 7))
+    monkeypatch.setattr(trainer_module.verdict, "get", lambda name: None)
+    trainer = make_trainer(base, name, tmp_path, steps=1)
+    batches = []
+    roll_out = trainer_module.roll_out
+    monkeypatch.setattr(trainer_module, "roll_out", lambda *a: batches.append(roll_out(*a)) or batches[-1])
+    trainer.train()
+    phases = trainer.timer.to_json()
+    plain = causal_lm(trainer.model)
+    ends = set(trainer.eos_token_ids)
+    once = longer = body = 0
+    for inputs in batches[0][0]:
+        for row in range(len(inputs["mask"])):
+            scored = int(inputs["mask"][row].sum())
+            length = int(inputs["prompt_mask"][row].sum()) + scored
+            once += pass_flops(plain, length, scored)
+            ended = int(inputs["completion_ids"][row, scored - 1]) in ends
+            judged = length + 3 + (not ended)  # a row without an end gets one before the turn
+            longer += pass_flops(plain, judged, scored + 1) if name == "grpo-v" else pass_flops(plain, length, scored)
+            body += pass_flops(plain, length, 0)
+            if name == "grpo-v-separate":
+                longer += pass_flops(plain, judged, 1)
+    epochs = trainer.needs.epochs
+    update = longer + (body if trainer.critic is not None else 0)
+    assert phases["update"]["flops"] == pytest.approx(3 * epochs * update, rel=1e-6)
+    for phase in PHASES_OF.get(name, set()) - {"value"}:
+        assert phases[phase]["flops"] == pytest.approx(once, rel=1e-6)
+    if "value" in phases:
+        assert phases["value"]["flops"] == pytest.approx(body, rel=1e-6)
+    # Sampled with a cache: all tokens but the last pass the layers once, and attention sees only what lies before.
+    assert 0.5 * once < phases["generate"]["flops"] < once
+    assert phases["reward"]["flops"] == phases["optimizer"]["flops"] == 0
+
+
+def pass_flops(model, length: int, scored: int) -> int:
+    ids = torch.ones((1, length), dtype=torch.long)
+    with torch.no_grad():
+        return counted(lambda: model.lm_head(model.model(input_ids=ids, use_cache=False)[0][:, length - scored :]))
+
+
+def test_a_method_with_an_offline_stage_does_not_start_without_its_values(base, tmp_path):
+    for values in (None, torch.zeros(3), torch.full((24,), float("nan"))):
+        with pytest.raises(InputError, match="method astar-po needs V. of each of the 24 training prompts") as error:
+            make_trainer(base, "astar-po", tmp_path, given={"prompt_values": values})
+        assert "\n" not in str(error.value)
+
+
+def test_every_row_meets_the_value_of_its_own_prompt_and_only_kept_prompts_are_used(base, tmp_path, monkeypatch):
+    kept = [1, 5, 6, 9, 10, 20, 21, 22, 23]
+    trainer = make_trainer(base, "astar-po", tmp_path, steps=4, given={"kept": kept})
+    batches = []
+    roll_out = trainer_module.roll_out
+
+    def seen(trainer, rows, step):
+        batches.append((rows, roll_out(trainer, rows, step)))
+        return batches[-1][1]
+
+    monkeypatch.setattr(trainer_module, "roll_out", seen)
+    trainer.train()
+    used = [row for rows, _ in batches for row in rows]
+    assert len(used) == 32 and set(used) == set(kept) and sorted(used[:9]) == kept
+    values = torch.linspace(0, 1, 24)
+    for rows, (micros, _) in batches:
+        assert torch.equal(torch.cat([micro["prompt_values"] for micro in micros]), values[rows])
+        given = torch.cat([micro["rewards"] for micro in micros]) - values[rows]
+        assert torch.allclose(torch.cat([micro["advantages"] for micro in micros])[:, 0], given)
 
 
 def test_the_tensorboard_tracker_is_passed_through(base, tmp_path, monkeypatch):

@@ -30,7 +30,7 @@ def stored(root) -> list[dict]:
     return records
 
 
-@pytest.mark.parametrize("name", ["grpo", "ppo", "tbrm"])
+@pytest.mark.parametrize("name", ["grpo", "ppo", "tbrm", "astar-po", "rebel"])
 def test_two_runs_of_one_trial_agree_to_the_bit(base, tmp_path, coin_rewards, name):
     config = trial_config(base, name)
     first, second = (run_trial(config, tmp_path / run) for run in "ab")
