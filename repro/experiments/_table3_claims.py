@@ -84,8 +84,8 @@ _MEMORY = tuple(
         kind="exact",
         margin=_THIRD,
         evidence=f"[paper] abstract; {_IMAGE}",
-        paper_supports=f"{_HOURS[short][1]} (1.5B, 3B, 7B) in percentages whose meaning is not stated and that hold the "
-        "sampling engine's pool; ours is the training step alone.",
+        paper_supports=f"{_HOURS[short][1]} (1.5B, 3B, 7B) in percentages whose meaning is not stated and that hold "
+        "the sampling engine's pool; ours is the training step alone.",
     )
     for suffix, where, metric in (
         ("", "micro scale, predicted", "predicted_peak"),
@@ -160,8 +160,8 @@ _FILTER = (
         better="higher",
         margin=0.02,
         evidence="[second-hand] a news article",
-        paper_supports="28 % less stage-2 time at equal or better accuracy [second-hand]; the figure could not be read. "
-        "Only accuracy is tested, at equal steps.",
+        paper_supports="28 % less stage-2 time at equal or better accuracy [second-hand]; the figure could not be "
+        "read. Only accuracy is tested, at equal steps.",
     ),
 )
 

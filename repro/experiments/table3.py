@@ -176,8 +176,9 @@ EXPERIMENT = Experiment(
     id="table3",
     title="A*-PO against PPO, GRPO and REBEL",
     paper="astar_po",
-    summary="Optimal advantage regression with one rollout per prompt, after an offline stage that estimates V*, against "
-    "PPO, GRPO and REBEL: accuracy, training time with stage 1 counted, peak memory, and the KL divergence to the base.",
+    summary="Optimal advantage regression with one rollout per prompt, after an offline stage that estimates V*, "
+    "against PPO, GRPO and REBEL: accuracy, training time with stage 1 counted, peak memory, and the KL divergence to "
+    "the base.",
     arms=ARMS,
     metrics=(
         "accuracy",

@@ -100,8 +100,8 @@ class TuningGrid:
 class Planned:
     """Rows of the planner on which claims rest: some arms at one scale's settings on one model, run nowhere.
 
-    Claims name them by `name` (`planned_peak:1.5B`). `train` and `arms_train` go over the scale's settings; precedence as
-    in `ScaleSettings`.
+    Claims name them by `name` (`planned_peak:1.5B`). `train` and `arms_train` go over the scale's settings; precedence
+    as in `ScaleSettings`.
     """
 
     name: str
