@@ -1,4 +1,4 @@
-"""The sequence behind `repro run`: inputs, trials, timing pass, report, comparison with what is published.
+"""The sequence behind `repro run`: inputs, trials, timing pass, plans, report, comparison with what is published.
 
 Base models are built by the first trial that needs one, under a lock, so the command line itself never loads torch for
 them; the timing pass runs in this process, with nothing beside it, once all trials have ended.
@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from repro.errors import InputError, TrialError
+from repro.errors import InputError, ReproError, TrialError
 from repro.experiments import registry
 from repro.experiments.plan import current, identity, published_bundle, to_adopt, trial_records
+from repro.experiments.planned import claimed_shapes, covers, describe_plan, plan_record
 from repro.experiments.registry import Selection
 from repro.experiments.resolve import UNCHANGED, Changes, resolve, variant_of
 from repro.experiments.types import Experiment
@@ -72,11 +73,16 @@ def share_finished(configs: Sequence[TrialConfig], records: Sequence[Record], wo
 
 def known_records(selection: Selection, changes: Changes, workspace: Workspace) -> tuple[list[Record], Record | None]:
     """Every trial record of the experiment as defined now, also of arms and seeds not selected; and its timing."""
+    _, stored, records = _stored(selection, changes, workspace)
+    return records, timing_record(stored, records)
+
+
+def _stored(selection: Selection, changes: Changes, workspace: Workspace):
+    """(variant, all stored records of the experiment id, those of trials as they are defined today)."""
     variant = variant_of(selection.experiment, selection.scale, changes)
     stored, _ = load_records(workspace, experiment_id(selection.experiment.id, selection.scale, variant))
     configs = stored_configs(selection.experiment, selection.scale, stored, changes, variant)
-    records = current(configs, stored)
-    return records, timing_record(stored, records)
+    return variant, stored, current(configs, stored)
 
 
 def stored_configs(
@@ -156,6 +162,31 @@ def time_arms(
     return None
 
 
+def plan_shapes(selection: Selection, changes: Changes, workspace: Workspace, jobs: int | None = None) -> str | None:
+    """Plan the shapes on which claims rest and keep them as the plan record; returns what went wrong, or None.
+
+    Left out at smoke, where no arm of a planned model has a finished trial, and where a current record covers them.
+    """
+    experiment, scale = selection.experiment, selection.scale
+    if scale == "smoke" or not experiment.planned:
+        return None
+    variant, stored, records = _stored(selection, changes, workspace)
+    finished = {record["arm"] for record in records if record["status"] == "done"}
+    shapes = claimed_shapes(experiment, scale, changes, finished)
+    if not shapes or covers(plan_record(stored, experiment, changes), shapes):
+        return None
+    from repro.cli.cost import planned
+    from repro.store import provenance
+
+    started = provenance.collect(os.environ.get("REPRO_COMMAND", ""))
+    try:
+        rows = planned(shapes, {}, jobs)
+    except ReproError as error:
+        return f"planning failed: {error}"
+    write_record(workspace, describe_plan(selection, variant, shapes, rows, provenance.finish(started)))
+    return None
+
+
 def finish(selection: Selection, changes: Changes, workspace: Workspace) -> Finished | None:
     """Write the experiment's tables and figures into the workspace and compare with the published records.
 
@@ -164,12 +195,12 @@ def finish(selection: Selection, changes: Changes, workspace: Workspace) -> Fini
     from repro.report import report
     from repro.report.compare import compare_with_published
 
-    variant = variant_of(selection.experiment, selection.scale, changes)
-    name = experiment_id(selection.experiment.id, selection.scale, variant)
-    records, timing = known_records(selection, changes, workspace)
+    variant, stored, records = _stored(selection, changes, workspace)
     if not records:
         return None
-    made = report(selection.experiment, records, timing, workspace.root, name.removeprefix(selection.experiment.id))
+    experiment, name = selection.experiment, experiment_id(selection.experiment.id, selection.scale, variant)
+    timing, plan = timing_record(stored, records), plan_record(stored, experiment, changes)
+    made = report(experiment, records, timing, workspace.root, name.removeprefix(experiment.id), plan=plan)
     bundle = None if variant else published_bundle(name)
     comparison = compare_with_published(records, read_bundle(bundle)) if bundle else []
     return Finished(name, made, comparison, records)
@@ -192,4 +223,5 @@ def report_stored(name: str, workspace: Workspace, stored: Sequence[Record]) -> 
         records = current(stored_configs(experiment, scale, stored), stored)
     arms = {arm.id for arm in experiment.arms}
     records = records or newest(r for r in trial_records(stored) if r["arm"] in arms)
-    return report(experiment, records, timing_record(stored, records), workspace.root, name.removeprefix(experiment.id))
+    timing, plan = timing_record(stored, records), plan_record(stored, experiment if variant is None else None)
+    return report(experiment, records, timing, workspace.root, name.removeprefix(experiment.id), plan=plan)

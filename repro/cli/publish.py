@@ -58,10 +58,11 @@ def publishable(name: str) -> bool:
 
 
 def promote(name: str, workspace) -> list[dict[str, Any]]:
-    """The records that go into the bundle: those of the experiment as registered, and its timing record."""
+    """The records that go into the bundle: those of the experiment as registered, its timing and its plan."""
     from repro.cli.pipeline import stored_configs, timing_record
     from repro.experiments import registry
     from repro.experiments.plan import current
+    from repro.experiments.planned import plan_record
     from repro.store.records import load_records
 
     stored, problems = load_records(workspace, name)
@@ -81,8 +82,8 @@ def promote(name: str, workspace) -> list[dict[str, Any]]:
     commits = {str(record["provenance"].get("commit"))[:7] for record in records}
     if len(commits) > 1:
         print(f"repro: {name}: records of several commits: {', '.join(sorted(commits))}", file=sys.stderr)
-    timing = timing_record(stored, records)
-    return records + ([timing] if timing else [])
+    extra = (timing_record(stored, records), plan_record(stored, experiment))
+    return records + [record for record in extra if record]
 
 
 def regenerate(repository: Path, out: Path | None = None) -> list[Path]:

@@ -1,5 +1,7 @@
 """Run trials, time the arms, and write tables, figures and verdicts. Issued again, it runs only what is missing.
 
+At small and paper scale nothing starts that, as planned, does not fit this card's memory; --force starts it.
+
 JSON keys: root, statuses {trial id: "done" | "cached" | "failed"}, failures {trial id: message},
 reports [the keys of `repro report --json`], comparison {experiment id: [lines]}.
 """
@@ -9,7 +11,18 @@ from __future__ import annotations
 import os
 import sys
 
-from repro.cli.common import add_json, add_root, add_selection, changes, data_dir, duration, jobs, print_json, selected
+from repro.cli.common import (
+    GPU_SCALES,
+    add_json,
+    add_root,
+    add_selection,
+    changes,
+    data_dir,
+    duration,
+    jobs,
+    print_json,
+    selected,
+)
 from repro.errors import InputError
 from repro.store.lock import machine
 
@@ -19,6 +32,7 @@ def add_arguments(parser) -> None:
     parser.add_argument(
         "--data-dir", metavar="DIR", help="folder of public data files (else REPRO_DATA_DIR, else the hub)"
     )
+    parser.add_argument("--force", action="store_true", help="run even what is planned not to fit the memory")
     add_root(parser)
     add_json(parser)
 
@@ -42,9 +56,15 @@ def main(args) -> int:
         print(f"repro: {problem}", file=sys.stderr)
     pipeline.share_finished(configs, records, workspace)
     made = make(args, chosen, records, problems)
+    if not args.force and any(config.scale in GPU_SCALES for config in configs):
+        from repro.cli.cost import refuse_what_cannot_fit
+
+        left = {trial.id for trial in made.to_run}
+        refuse_what_cannot_fit([config for config in configs if config.id in left], args.jobs)
     try:
         progress = _run(chosen, altered, configs, workspace, workers, data, made)
         troubles = _time(chosen, altered, workspace, data, progress)
+        troubles += _plan(chosen, altered, workspace, args.jobs)
         pipeline.share_finished(configs, load_records(workspace)[0], workspace)  # two arms may be one trial
         ends = [pipeline.finish(selection, altered, workspace) for selection, _ in chosen]
     except KeyboardInterrupt:
@@ -125,6 +145,13 @@ def _time(chosen, altered, workspace, data, progress) -> list[str]:
     return troubles
 
 
+def _plan(chosen, altered, workspace, workers) -> list[str]:
+    from repro.cli.pipeline import plan_shapes
+
+    found = [(configs[0].experiment_id, plan_shapes(one, altered, workspace, workers)) for one, configs in chosen]
+    return [f"{name}: {trouble}" for name, trouble in found if trouble]
+
+
 def _print(args, finished, progress) -> None:
     from repro.report.console import final, to_json
 
@@ -149,7 +176,7 @@ def _print(args, finished, progress) -> None:
 
 
 def _exit_code(progress, troubles: list[str]) -> int:
-    """1 if a trial or the timing pass failed; bad input that every failure shares is raised as such."""
+    """1 if a trial, the timing pass or a plan failed; bad input that every failure shares is raised as such."""
     if progress.messages and set(progress.kinds.values()) == {"input"} and len(set(progress.messages.values())) == 1:
         raise InputError(next(iter(progress.messages.values())))
     for trial, message in progress.messages.items():

@@ -2,7 +2,7 @@
 
 JSON keys: of an experiment id, title, paper, summary, metrics, arms [{id, display, method, core}], scales
 {scale: {task, base, seeds, train, evaluation, arms}}, claims [the fields of a claim], ledger [{where, paper, ours,
-why}], tuning {arm: {learning_rates, parameter, values}}; of an arm id, config.
+why}], tuning {arm: {learning_rates, parameter, values}}, planned [{name, arms, base, scale}]; of an arm id, config.
 """
 
 from __future__ import annotations
@@ -71,6 +71,9 @@ def describe(experiment: Experiment, scales: list[str]) -> dict[str, Any]:
             arm: {"learning_rates": list(g.learning_rates), "parameter": g.parameter, "values": list(g.values)}
             for arm, g in experiment.tuning.items()
         },
+        "planned": [
+            {"name": p.name, "arms": list(p.arms), "base": dict(p.base), "scale": p.scale} for p in experiment.planned
+        ],
     }
 
 
@@ -89,6 +92,9 @@ def text(experiment: Experiment, scales: list[str]) -> str:
         rows = [(arm, ", ".join(f"{k}={v}" for k, v in of.items())) for arm, of in special.items() if of]
         if len(rows) <= 12:
             parts.append(columns(rows, "    "))
+    for planned in experiment.planned:
+        model = planned.base.get("id") or planned.base.get("path") or planned.base["kind"]
+        parts.append(f"planned {planned.name}: {', '.join(planned.arms)} on {model} at scale {planned.scale}")
     for claim in experiment.claims:
         rival = f" by {claim.against_metric}" if claim.against_metric else ""
         contrast = f"{claim.metric}: {claim.arm} vs {claim.against}{rival}, margin {claim.margin:g}"

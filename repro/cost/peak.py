@@ -35,8 +35,6 @@ class StepParts:
     step: Callable[[], object]
     phases: dict[str, Callable[[], object]] = field(default_factory=dict)
     """The step cut into pieces, in order, for `phase_peaks`; other code than a training step is a phase by itself."""
-    resident: list[torch.Tensor] = field(default_factory=list)
-    """Tensors that exist before the step and count beside the modules, for example a key-value cache."""
 
 
 def training_peak(build: Callable[[], StepParts]) -> dict:
@@ -71,7 +69,6 @@ def phase_peaks(build: Callable[[], StepParts]) -> dict[str, dict]:
         optimizers = parts.optimizer if isinstance(parts.optimizer, list) else [parts.optimizer]
         flops = {name: counted(phase) for name, phase in parts.phases.items()}
         tracker = _StepTracker(parts.modules, optimizers)
-        tracker.track_external(*parts.resident)
         found = {}
         with tracker:
             for name, phase in parts.phases.items():
@@ -161,7 +158,7 @@ class _StepTracker(MemTracker):
 
 
 class _Passes:
-    """What the tracker needs of torch's ModTracker: the hooks around forward passes, and whether this is a backward pass.
+    """What is needed of torch's ModTracker: hooks around forward passes, and whether this is a backward pass.
 
     ModTracker also hangs hooks on the inputs of modules. On a leaf, such as embeddings made to require a gradient for
     checkpointing with adapters, that is a cycle that no collector finds: activations would seem to stay for ever.

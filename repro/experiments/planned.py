@@ -1,7 +1,7 @@
 """Which shapes are planned: rows of an arm on a model, and the record that keeps those on which claims rest. No torch.
 
 A record of kind "plan" belongs to an experiment id as the timing record does. Its rows are of the experiment as
-registered; `--set` reaches them only where the run is at their own scale, and another model never does.
+registered; of a variant only where `--set` alone makes it, at the rows' own scale.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from typing import Any
 
 from repro.experiments import registry
 from repro.experiments.registry import Selection
-from repro.experiments.resolve import NAMES, OPERATIONAL, UNCHANGED, Changes, flatten, resolve
+from repro.experiments.resolve import NAMES, OPERATIONAL, UNCHANGED, Changes, flatten, resolve, variant_of
 from repro.experiments.types import Experiment, Planned
 from repro.store.config import TrialConfig, experiment_id
 from repro.store.key import content_hash
-from repro.store.record import SCHEMA
 
 Record = Mapping[str, Any]
 
@@ -67,10 +66,15 @@ def selected_shapes(selection: Selection, changes: Changes, configs: Sequence[Tr
 
 def claimed_shapes(experiment: Experiment, scale: str, changes: Changes, finished: Iterable[str]) -> list[Shape]:
     """The rows of the plan record at `scale`: every `Planned` entry of which some arm has a finished trial, whole."""
-    finished = set(finished)
+    finished, entries = set(finished), experiment.planned
+    if variant_of(experiment, scale, changes) is None:
+        changes = UNCHANGED
+    else:
+        # A variant of another scale, or of another model, says nothing about these shapes.
+        entries = [planned for planned in entries if planned.scale == scale and not (changes.model or changes.task)]
     return [
-        Shape(planned.name, planned_config(experiment, planned, arm, changes if planned.scale == scale else UNCHANGED))
-        for planned in experiment.planned
+        Shape(planned.name, planned_config(experiment, planned, arm, changes))
+        for planned in entries
         if finished.intersection(planned.arms)
         for arm in planned.arms
     ]
@@ -109,6 +113,8 @@ def describe_plan(
     selection: Selection, variant: str | None, shapes: Sequence[Shape], rows: Sequence[Mapping], provenance: Mapping
 ) -> dict[str, Any]:
     """The record of planned `rows`, one per entry of `shapes`. Its key follows from its content."""
+    from repro.store.record import SCHEMA  # loads numpy
+
     folder = experiment_id(selection.experiment.id, selection.scale, variant)
     configs = [shape.config.to_json() for shape in shapes]
     named = [{**row, "name": shape.name} for shape, row in zip(shapes, rows, strict=True)]

@@ -43,10 +43,10 @@ def work(
 
     `environment` replaces what the fork server was started with, which may be long ago.
     """
-    _leash(pipe)
+    leash(pipe)
     os.environ.clear()
     os.environ.update(environment)
-    _redirect_output(log)
+    redirect_output(log)
     keep_freed_memory()
     one_thread()
     sending = threading.Lock()
@@ -83,7 +83,7 @@ def _on_several_gpus(runner: str) -> Callable:
     return lambda config, root, data_dir, emit: run_distributed(config.to_json(), root, data_dir, runner, emit)
 
 
-def _leash(pipe: Connection) -> None:
+def leash(pipe: Connection) -> None:
     """Make this process end with the command line that started it, however that one ends."""
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -113,7 +113,7 @@ def _exit_on_term(*_) -> None:
     sys.exit(128 + signal.SIGTERM)
 
 
-def _redirect_output(log: str | None) -> None:
+def redirect_output(log: str | None) -> None:
     """Send what libraries print to the trial's log, so that it does not tear the table on the terminal."""
     try:
         if log is not None:

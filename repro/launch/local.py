@@ -94,7 +94,7 @@ def run_trials(
                 else:
                     statuses[worker.config.id] = worker.ended
     finally:
-        _stop(workers, grace)
+        stop(workers, grace)
     return statuses
 
 
@@ -124,7 +124,7 @@ def _start(config: TrialConfig, root: Path, data_dir: Path | None, runner: str) 
     arguments = (theirs, environment(), config.to_json(), str(root), str(data_dir) if data_dir else None, runner, log)
     # Not a daemon: those may have no processes of their own, and answers are checked in some.
     process = context.Process(target=work, args=arguments, name=config.id)
-    with _server_settings():
+    with server_settings():
         forkserver.ensure_running()
         process.start()
     theirs.close()
@@ -132,7 +132,7 @@ def _start(config: TrialConfig, root: Path, data_dir: Path | None, runner: str) 
 
 
 @contextlib.contextmanager
-def _server_settings() -> Iterator[None]:
+def server_settings() -> Iterator[None]:
     """Environment and signal mask that the fork server, if it is started now, hands on to the workers.
 
     SIGINT is blocked because the server handles it only after its imports; Ctrl-C during them would kill it.
@@ -176,7 +176,7 @@ def _receive(worker: _Worker, on_event: Callable[[Event], None]) -> bool:
     if not gone:
         return True
     worker.process.join()
-    _kill_group(worker)
+    kill_group(worker)
     worker.pipe.close()
     if worker.ended is None:
         worker.ended = "failed"
@@ -200,13 +200,13 @@ def _death(worker: _Worker) -> Event:
     return event if worker.step is None else {**event, "step": worker.step}
 
 
-def _kill_group(worker: _Worker) -> None:
+def kill_group(worker: _Worker) -> None:
     """Kill what a worker leaves behind: it leads a session and process group of its own."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(worker.process.pid, signal.SIGKILL)
 
 
-def _stop(workers: list[_Worker], grace: float) -> None:
+def stop(workers: list[_Worker], grace: float) -> None:
     """End all workers: SIGTERM, then SIGKILL for those still there after `grace` seconds. A second Ctrl-C waits."""
     if not workers:
         return
@@ -223,7 +223,7 @@ def _stop(workers: list[_Worker], grace: float) -> None:
             if worker.process.is_alive():
                 worker.process.kill()
             worker.process.join()
-            _kill_group(worker)
+            kill_group(worker)
             worker.pipe.close()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -106,6 +106,7 @@ def _phase_parts(summaries: list[ArmSummary], timing: Record | None, mode: str) 
             continue
         named = {p: fmean(r["phases"].get(p, 0.0) for r in rounds) for p in STEP_PHASES}
         rest = fmean(r["seconds"] for r in rounds) - sum(named.values())
+        named = {"stage1": fmean(r.get("stage1_seconds", 0.0) for r in rounds), **named}
         parts[row.arm] = {k: v for k, v in named.items() if v > 0} | (
             {"other": rest} if rest > 1e-9 else {}
         )  # less is rounding
@@ -136,7 +137,7 @@ def _stack(axis, summaries: list[ArmSummary], parts, looks) -> None:
             hatch=hatch,
             edgecolor="black",
             linewidth=0.4,
-            label=name.replace("_", " "),
+            label="stage 1 (share)" if name == "stage1" else name.replace("_", " "),
         )
         for _, arm in at:
             left[arm] += parts[arm][name]

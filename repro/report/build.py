@@ -15,6 +15,8 @@ from repro.errors import InputError
 from repro.experiments.types import Experiment
 from repro.report.format import percent
 from repro.report.interval import NoiseRow, noise_floor
+from repro.report.phases import PhaseRow, device, phase_rows
+from repro.report.planned import PlannedRow, planned_rows
 from repro.report.scaling import Scaling, read_scaling
 from repro.report.summary import ArmSummary, set_names, summarise, trials
 from repro.report.verdicts import Verdict, verdicts
@@ -36,6 +38,9 @@ class Report:
     paper: dict[str, Any]
     command: str
     scaling: Scaling = field(default_factory=dict, compare=False)  # empty unless test-time compute was measured
+    phases: list[PhaseRow] = field(default_factory=list)  # empty unless the timing record holds FLOPs
+    device: dict[str, Any] | None = None  # that the arms were timed on
+    planned: list[PlannedRow] = field(default_factory=list)  # empty without a plan record
     files: tuple[Path, ...] = ()
 
     @property
@@ -48,26 +53,35 @@ class Report:
 
 
 def compile_report(
-    experiment: Experiment, records: Sequence[Record], timing: Record | None, suffix: str = ""
+    experiment: Experiment,
+    records: Sequence[Record],
+    timing: Record | None,
+    suffix: str = "",
+    plan: Record | None = None,
 ) -> Report:
     """The report's content without writing anything."""
     chosen = trials(records, experiment)
     scale = chosen[0]["scale"] if chosen else _scale_of(suffix)
-    if timing is not None and chosen and _run(timing) != _run(chosen[0]):
-        raise InputError(
-            f"the timing record {timing['id']} does not belong to the trials of {chosen[0]['id'].split('/')[0]}"
-        )
+    for one in (timing, plan):
+        if one is not None and chosen and _run(one) != _run(chosen[0]):
+            raise InputError(
+                f"the {one['kind']} record {one['id']} does not belong to the trials of {chosen[0]['id'].split('/')[0]}"
+            )
+    planned = planned_rows(experiment, plan)
     return Report(
         experiment=experiment,
         name=experiment.id + suffix,
         scale=scale,
         setting=_setting(chosen),
         rows=summarise(experiment, chosen, timing),
-        verdicts=verdicts(experiment, chosen, timing),
+        verdicts=verdicts(experiment, chosen, timing, plan),
         noise=noise_floor(experiment, chosen),
         paper=papers.load(experiment.paper),
         command=reproduce(experiment, chosen, scale),
         scaling=read_scaling(experiment, chosen, set_names(chosen)),
+        phases=phase_rows(experiment, chosen, timing),
+        device=device(timing),
+        planned=planned,
     )
 
 
@@ -76,27 +90,37 @@ MOST_LINES = 12
 
 
 def report(
-    experiment: Experiment, records: Sequence[Record], timing: Record | None, out_root: Path, suffix: str = ""
+    experiment: Experiment,
+    records: Sequence[Record],
+    timing: Record | None,
+    out_root: Path,
+    suffix: str = "",
+    plan: Record | None = None,
 ) -> Report:
-    """Write `paper_tables/<id><suffix>.{md,csv,tex}` and `figures/<id><suffix>_*.{png,svg,csv}` under `out_root`. Of
-    more than MOST_LINES arms only the core ones are drawn as lines; if those are too many as well (a tuning grid), only
+    """Write `paper_tables/<id><suffix>.{md,csv,tex}` and `figures/<id><suffix>_*.{png,svg,csv}` under `out_root`.
+
+    Cost by phase and planned shapes get tables of their own (`_phases`, `_planned`) where records hold them. Of more
+    than MOST_LINES arms only the core ones are drawn as lines; if those are too many as well (a tuning grid), only
     accuracy bars are drawn, and test-time scaling, which shows pairs of arms.
 
-    `records`: trial records of one experiment at one scale (others are ignored); `timing`: its timing record, if there
-    is one. Raises `InputError` for records that do not belong together or a folder that cannot be written.
+    `records`: trial records of one experiment at one scale (others are ignored); `timing`, `plan`: its records of these
+    kinds, if there are any. Raises `InputError` for records that do not belong together or a folder that cannot be
+    written.
     """
     from repro.report.bars import accuracy_bars, cost_bars
     from repro.report.curves import health_panel, learning_curves
     from repro.report.format import write_text
     from repro.report.markdown import markdown
     from repro.report.tables import csv_rows, latex
+    from repro.report.tradeoff import tradeoff
 
-    compiled = compile_report(experiment, records, timing, suffix)
+    compiled = compile_report(experiment, records, timing, suffix, plan)
     tables, figures = Path(out_root) / "paper_tables", Path(out_root) / "figures"
     files = [
         write_text(tables / f"{compiled.name}.md", markdown(compiled)),
         write_text(tables / f"{compiled.name}.csv", csv_rows(compiled)),
         write_text(tables / f"{compiled.name}.tex", latex(compiled)),
+        *_cost_tables(compiled, tables),
     ]
     finished = [row for row in compiled.rows if row.seeds]
     stem = figures / compiled.name
@@ -110,9 +134,33 @@ def report(
         files += learning_curves(experiment, records, stem.with_name(f"{stem.name}_curves"))
         files += cost_bars(experiment, records, timing, stem.with_name(f"{stem.name}_cost"))
         files += health_panel(experiment, records, stem.with_name(f"{stem.name}_health"))
+        if compiled.phases:
+            files += tradeoff(experiment, records, timing, stem.with_name(f"{stem.name}_tradeoff"))
+    if compiled.planned:
+        from repro.report.memory import memory_stacks
+
+        files += memory_stacks(compiled.planned, stem.with_name(f"{stem.name}_memory"))
     if compiled.scaling:
         files += _scaling_figures(compiled, stem)
     return replace(compiled, files=tuple(files))
+
+
+def _cost_tables(compiled: Report, folder: Path) -> list[Path]:
+    """Cost by phase and planned shapes for machines and papers; nothing where the records lack them."""
+    from repro.report import phases, planned
+    from repro.report.format import write_text
+
+    parts = {
+        "phases": (compiled.phases, phases.phases_csv, phases.phases_latex),
+        "planned": (compiled.planned, planned.planned_csv, planned.planned_latex),
+    }
+    files = []
+    for what, (rows, to_csv, to_latex) in parts.items():
+        if rows:
+            name = f"{compiled.name}_{what}"
+            files.append(write_text(folder / f"{name}.csv", to_csv(rows)))
+            files.append(write_text(folder / f"{name}.tex", to_latex(rows, compiled.title, name)))
+    return files
 
 
 def _scaling_figures(compiled: Report, stem: Path) -> list[Path]:

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from repro.experiments.types import Experiment
 from repro.report.build import Report
-from repro.report.format import MISSING, percent, percent_interval, seconds, size
+from repro.report.format import MISSING, fixed, percent, percent_interval, seconds, size
 from repro.report.structure import to_json
 from repro.report.summary import ArmSummary, has_scaling, largest_pass, stand_in, summarise
 
@@ -66,14 +66,18 @@ def results_table(rows: Sequence[ArmSummary], title: str = "") -> Table:
         return _scaling_results(rows, title)
     best = largest_pass(rows)
     measured = any(row.measured_peak is not None for row in rows)
+    divergent = any(row.kl_token is not None for row in rows)
+    offline = any(row.step_stage1_prompts is not None for row in rows)
     header = [
         "Arm",
         "Accuracy %",
+        *(["KL\n/token"] if divergent else []),
         "Greedy %",
         *([f"{best} %"] if best else []),
         "Trunc. %",
         "Unpars. %",
         "Time/step",
+        *(["of it\nstage 1"] if offline else []),
         "Training",
         "Peak memory\n(measured)" if measured else "Peak memory\n(predicted)",
         "Seeds",
@@ -85,8 +89,10 @@ def results_table(rows: Sequence[ArmSummary], title: str = "") -> Table:
         cells = [
             row.display,
             percent_interval(row.accuracy, row.lo, row.hi),
+            *([fixed(row.kl_token, 4)] if divergent else []),
             *[percent(row.metrics.get(k)) for k in rates],
             seconds(row.step_seconds_prompts),
+            *([seconds(row.step_stage1_prompts)] if offline else []),
             seconds(row.train_seconds),
             size(peak),
             str(len(row.seeds)),
@@ -117,6 +123,16 @@ def _scaling_results(rows: list[ArmSummary], title: str) -> Table:
     return table
 
 
+def planned_table(report: Report) -> Table:
+    """The planner's peaks and FLOPs, one row per model and arm; all of it is predicted."""
+    header = ["Model", "Arm", "Peak memory\n(predicted)", "in phase", "TFLOPs/prompt\n(predicted)"]
+    table = _table("Predicted at the papers' shapes", header, numbers_from=2)
+    for row in report.planned:
+        phase, flops = row.phase.replace("_", " "), fixed(row.flops / 1e12, 3 if row.flops < 1e13 else 1)
+        table.add_row(*map(Text, [row.name, row.display, size(row.peak), phase, flops]))
+    return table
+
+
 def verdict_table(report: Report) -> Table:
     """One row per claim: sentence, effect with interval, verdict and its reason."""
     table = _table(f"Claims at scale {report.scale}", ["Claim", "Sentence", "Effect", "Verdict"], numbers_from=4)
@@ -139,6 +155,8 @@ def final(report: Report) -> RenderableType:
             parts.append(Text(f"{row.display}: {row.status}", style="red"))
     if report.scale == "smoke":
         parts.append(Text("Smoke run: it shows that everything works, and carries no verdict.", style="yellow"))
+    if report.planned:
+        parts.append(planned_table(report))
     if report.verdicts:
         parts.append(verdict_table(report))
     written = [path for path in report.files if path.suffix != ".csv" or path.parent.name == "paper_tables"]

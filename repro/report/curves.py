@@ -72,8 +72,9 @@ def learning_curves(experiment: Experiment, records: Sequence[Record], stem: Pat
     with style.styled():
         figure = style.new_figure(style.PAGE, 2.5)
         rows = _panels(experiment, records, figure.subplots(1, 2), panels)
-        figure.supxlabel("Sampled completions (line: mean, band: range over seeds)", fontsize=8)
-        _legend(figure)
+        apart = ", stage 1 not counted" if any(r.get("stage1") for r in records) else ""
+        figure.supxlabel(f"Sampled completions{apart} (line: mean, band: range over seeds)", fontsize=8)
+        arm_legend(figure)
         paths = style.save(figure, stem)
     return [*paths, _csv(stem, rows, "completions")]
 
@@ -96,7 +97,7 @@ def health_panel(experiment: Experiment, records: Sequence[Record], stem: Path) 
         figure.supxlabel(
             f"Training step (line: mean, trailing over {SMOOTHING} steps; band: range over seeds)", fontsize=8
         )
-        _legend(figure)
+        arm_legend(figure)
         paths = style.save(figure, stem)
     return [*paths, _csv(stem, rows, "step")]
 
@@ -137,7 +138,7 @@ def _empty(axis) -> None:
     axis.text(0.5, 0.5, "no data", ha="center", va="center", transform=axis.transAxes, fontsize=style.SMALLEST_FONT)
 
 
-def _legend(figure: Figure) -> None:
+def arm_legend(figure: Figure) -> None:
     """One legend above all panels, each arm once."""
     seen = {}
     for axis in figure.get_axes():

@@ -5,18 +5,22 @@ Measured and reported numbers never share a column. Rates are printed in percent
 
 from __future__ import annotations
 
-from typing import Any
-
-from repro import papers
-from repro.papers import tables_beside
 from repro.report.build import Report
 from repro.report.format import MISSING, count, fixed, markdown_table, percent, percent_interval, seconds, signed, size
+from repro.report.phases import phases_section
+from repro.report.planned import planned_section
+from repro.report.reported import reported
 from repro.report.scaling_table import scaling_section
 from repro.report.summary import ArmSummary, has_scaling, largest_pass, stand_in
 from repro.report.verdicts import question
+from repro.statistics.effect import PLANNED
 
 NO_VERDICT = "**Smoke run: it shows that everything works, and carries no verdict. Do not quote its numbers.**\n"
-STANDARD = ("accuracy", "greedy", "truncated", "unparsed", "train_seconds", "time_per_step", "predicted_peak")
+STANDARD = (
+    "accuracy", "greedy", "truncated", "unparsed", "kl", "kl_token", "train_seconds", "time_per_step",
+    "online_time_per_step", "predicted_peak", "measured_peak",
+)  # fmt: skip
+KL_TITLES = {"kl": "KL, nats/response", "kl_token": "KL, nats/token"}
 
 
 def markdown(report: Report) -> str:
@@ -30,7 +34,9 @@ def markdown(report: Report) -> str:
     if any(len(row.sets) > 1 for row in report.rows):
         parts += ["### Each set\n", _sets_table(report.rows)]
     parts += scaling_section(report.experiment, report.scaling)
-    parts += _reported(report)
+    parts += phases_section(report.phases, report.device)
+    parts += planned_section(report.planned, report.experiment)
+    parts += reported(report)
     parts += ["## Claims\n", _claims(report), "## Noise floor (A/A)\n", _noise(report)]
     parts += ["## Where this differs from the paper\n", _ledger(report)]
     parts += ["## Reproduce\n", f"```\n{report.command}\n```\n"]
@@ -42,6 +48,7 @@ def measured_columns(report: Report) -> tuple[list[str], list[list[str]]]:
 
     Every table has the columns of STANDARD and the pass@k with the largest k; a rate that only this experiment asks for
     (`Experiment.metrics`) gets a column after them; of a rule such as majority@64 the largest N that was measured.
+    KL and stage 1 have columns where an arm has them; stage 1 is part of the time beside it.
     """
     rows, best = report.rows, largest_pass(report.rows)
     measured = {name for row in rows for name in row.metrics}
@@ -52,13 +59,23 @@ def measured_columns(report: Report) -> tuple[list[str], list[list[str]]]:
     memory = [("Peak memory, predicted", "predicted_peak")]
     if any(row.measured_peak is not None for row in rows):
         memory.append(("Peak memory, measured", "measured_peak"))
+    kl = [(name, title) for name, title in KL_TITLES.items() if any(getattr(row, name) is not None for row in rows)]
+    times = [
+        ("Time/step, equal prompts", "step_seconds_prompts", "step_stage1_prompts"),
+        ("Time/step, equal completions", "step_seconds_completions", "step_stage1_completions"),
+        ("Training time", "train_seconds", "stage1_seconds"),
+    ]
+    clocks = []
+    for title, name, part in times:
+        clocks.append((title, name))
+        if any(getattr(row, part) is not None for row in rows):
+            clocks.append((f"of it stage 1, {title.partition(', ')[2] or 'training'}", part))
     header = [
         "Arm",
         "Accuracy %",
         *[f"{_heading(name)} %" for name in rates],
-        "Time/step, equal prompts",
-        "Time/step, equal completions",
-        "Training time",
+        *[title for _, title in kl],
+        *[title for title, _ in clocks],
         *[title for title, _ in memory],
         "Completions",
         "Seeds",
@@ -71,9 +88,8 @@ def measured_columns(report: Report) -> tuple[list[str], list[list[str]]]:
                 row.display,
                 percent_interval(row.accuracy, row.lo, row.hi),
                 *[percent(row.metrics.get(k)) for k in rates],
-                seconds(row.step_seconds_prompts),
-                seconds(row.step_seconds_completions),
-                seconds(row.train_seconds),
+                *[fixed(getattr(row, name), 3 if name == "kl" else 4) for name, _ in kl],
+                *[seconds(getattr(row, name)) for _, name in clocks],
                 *[size(getattr(row, name)) for _, name in memory],
                 count(row.completions) if row.completions else MISSING,
                 str(len(row.seeds)),
@@ -101,6 +117,17 @@ def _measured_notes(report: Report) -> str:
         "Peak memory, predicted: one training step of the trial's own code under fake tensors; nothing is allocated."
         + (" Peak memory, measured: largest allocation of a training phase on the accelerator." if measured else ""),
     ]
+    if any(row.kl is not None for row in report.rows):
+        notes.append(
+            "KL: mean over test questions and their samples of ln pi - ln pi_base, at the sampling temperature: summed "
+            "over the tokens of a response, and averaged over them. An estimate from samples, so it may be below 0."
+        )
+    if any(row.stage1_seconds is not None or row.step_stage1_prompts is not None for row in report.rows):
+        notes.append(
+            "Stage 1: sampling from the base before training. It is part of every time: a step is charged its share of "
+            "the whole run's stage 1, at the speed measured in the same round; a trial that reused a stored stage 1 is "
+            "charged what that cost."
+        )
     return "\n".join(notes) + "\n"
 
 
@@ -119,104 +146,6 @@ def _set_metrics(rows: list[ArmSummary], name: str) -> tuple[str, ...]:
     measured = {metric for row in rows for metric in row.sets.get(name, {})}
     sizes = [int(metric.partition("@")[2]) for metric in measured if metric.startswith("majority@")]
     return ("accuracy", *[f"{rule}@{max(sizes)}" for rule in ("majority", "weighted") if sizes])
-
-
-def _reported(report: Report) -> list[str]:
-    """The numbers of the experiment's paper, and of the other papers whose claims it tests."""
-    known = dict.fromkeys([report.experiment.paper, *(claim.paper for claim in report.experiment.claims)])
-    return [part for name in known for part in _reported_by(report, papers.load(name))]
-
-
-def _reported_by(report: Report, paper: dict[str, Any]) -> list[str]:
-    """One paper's numbers: first beside ours as gains over the base model, then the full tables, then the costs."""
-    tables = tables_beside(paper["id"], report.experiment.id)
-    unknown = "The paper does not state: " + "; ".join(paper["not_stated"]) + ".\n" if paper.get("not_stated") else ""
-    who = f"{paper['name']} (arXiv {paper['arxiv']})"
-    if not tables:
-        # Nothing of it can be printed as a table; what is missing still is worth a line beside its claims.
-        tested = any(claim.paper == paper["id"] for claim in report.experiment.claims)
-        return [f"## Reported by the paper: {who}\n", unknown] if unknown and tested else []
-    apart = "" if report.scale == "paper" else " Other models and other data than here."
-    parts = [f"## Reported by the paper: {who}\n", f"One run per cell. Not measured by this suite.{apart}\n"]
-    if beside := beside_table(report, tables[0]):
-        parts += ["### Gain over the base model, measured and reported\n", beside]
-    for table in tables:
-        parts += [
-            f"### {table['source']} [{table['evidence']}]: {table['caption']}\n",
-            _paper_table(table),
-            table["conditions"] + ".\n",
-        ]
-    cost = paper.get("cost")
-    if cost and report.experiment.id in cost["beside"]:
-        header = ["Quantity", "Arm", "Against", "Reported", "Evidence"]
-        name = report.display
-        cells = [
-            [
-                e["quantity"],
-                name.get(e["arm"], e["arm"]),
-                name.get(e["against"], e["against"]),
-                e["sentence"],
-                f"[{e['evidence']}]",
-            ]
-            for e in cost["entries"]
-        ]
-        parts += [
-            f"### Cost, {cost['source']}\n",
-            markdown_table(header, cells, numbers_from=5),
-            cost["conditions"] + ".\n",
-        ]
-    return [*parts, unknown] if unknown else parts
-
-
-def gains(values: dict[str, float | None]) -> dict[str, float | None]:
-    """Each arm's value less the base model's; None where either is missing."""
-    base = values.get("base")
-    return {arm: None if v is None or base is None else v - base for arm, v in values.items()}
-
-
-def beside_table(report: Report, table: dict[str, Any]) -> str | None:
-    """Measured and reported gains over the base model, in separate labelled columns.
-
-    Measured as the papers score: greedy on sets with a single sample, Avg@n on the others.
-    """
-    models = list(dict.fromkeys(row["model"] for row in table["rows"]))
-    ours = {row.arm: None if row.protocol is None else 100 * row.protocol for row in report.rows}
-    theirs = {
-        m: {r["arm"]: r["mean"]["value"] for r in table["rows"] if r["model"] == m and "arm" in r} for m in models
-    }
-    if not any(theirs.values()):
-        return None
-    header = ["Arm", f"measured here (scale {report.scale}): %", "measured here: gain, points"]
-    for model in models:
-        header += [f"reported ({model}): mean % [derived]", f"reported ({model}): gain, points [derived]"]
-    our_gain, their_gain = gains(ours), {m: gains(theirs[m]) for m in models}
-    cells = []
-    for row in report.rows:
-        first = row.arm == "base"
-        line = [row.display, fixed(ours[row.arm], 1), MISSING if first else signed(our_gain[row.arm], 1)]
-        for model in models:
-            line += [
-                fixed(theirs[model].get(row.arm), 2),
-                MISSING if first else signed(their_gain[model].get(row.arm), 2),
-            ]
-        cells.append(line)
-    return markdown_table(header, cells)
-
-
-def _paper_table(table: dict[str, Any]) -> str:
-    tag = {row["mean"]["evidence"] for row in table["rows"]}
-    header = ["Model", "Method", *table["columns"], f"Mean [{', '.join(sorted(tag))}]"]
-    digits = {"derived": 2}
-    cells = [
-        [
-            r["model"],
-            r["method"],
-            *[fixed(v, 1) for v in r["values"]],
-            fixed(r["mean"]["value"], digits.get(r["mean"]["evidence"], 1)),
-        ]
-        for r in table["rows"]
-    ]
-    return markdown_table(header, cells, numbers_from=2)
 
 
 def _claims(report: Report) -> str:
@@ -239,9 +168,11 @@ def _claims(report: Report) -> str:
                 v.claim.paper_supports,
             ]
         )
+    planned = any(v.claim.metric.startswith(PLANNED) for v in report.verdicts)
+    shapes = "; those on predicted peaks and FLOPs hold for the shapes that they name" if planned else ""
     return (
         markdown_table(header, cells, numbers_from=7)
-        + f"\nVerdicts are computed from the records and hold for scale {report.scale} only.\n"
+        + f"\nVerdicts are computed from the records and hold for scale {report.scale} only{shapes}.\n"
     )
 
 

@@ -6,14 +6,19 @@ from dataclasses import asdict
 from typing import Any
 
 from repro.report.build import Report
+from repro.report.planned import planned_json
 from repro.report.scaling_table import scaling_json
 
 
 def to_json(report: Report) -> dict[str, Any]:
     """JSON-able: dicts, lists, strings, numbers, booleans, null. Reported numbers stand apart under `reported`."""
     paper = report.paper
-    # Only experiments that spend test-time compute have the key, so that it never stands there empty.
+    # Only reports that have something of the kind have these keys, so that they never stand there empty.
     more = {"scaling": scaling_json(report.experiment, report.scaling)} if report.scaling else {}
+    if report.phases:
+        more["phases"] = {"device": report.device, "rows": [asdict(row) for row in report.phases]}
+    if report.planned:
+        more["planned"] = planned_json(report.planned)
     return {
         "id": report.name,
         "experiment": report.experiment.id,

@@ -36,6 +36,7 @@ ARM_LOOKS = {
     "tbrm-n4": (BLUE, "-", "v"), "brm-n1": (PURPLE, "--", "P"), "rloo-n4": (GREEN, "-", "X"),
     "grpo-n4-nostd": (YELLOW, "-.", "<"), "tbrm-n4-lora": (BLACK, "-.", ">"),
     "loo-n4": (BLUE, "-", "s"), "vineppo-n4": (GREEN, "-", "D"),
+    "rebel-n2": (GREEN, "-", "P"), "astar-po-n1": (BLUE, "--", "*"),
 }  # fmt: skip
 _SPARE = (GREEN, PURPLE, BLACK, YELLOW, SKY, VERMILLION, ORANGE, BLUE)
 _LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
@@ -43,9 +44,15 @@ MARKERS = "osD^vPX*<>"
 
 # A hatch where a colour comes a second time.
 PHASE_LOOKS = {
-    "generate": (SKY, ""), "extra_rollouts": (SKY, "////"), "reward": (GREEN, ""), "old": (ORANGE, ""),
-    "ref": (VERMILLION, ""), "value": (PURPLE, ""), "credit": (YELLOW, ""), "update": (BLUE, ""),
+    "stage1": (SKY, "xxxx"), "generate": (SKY, ""), "extra_rollouts": (SKY, "////"), "reward": (GREEN, ""),
+    "old": (ORANGE, ""), "ref": (VERMILLION, ""), "value": (PURPLE, ""), "credit": (YELLOW, ""), "update": (BLUE, ""),
     "optimizer": (BLUE, "////"), "other": (GREY, ""),
+}  # fmt: skip
+# Parts of a planned peak: a companion has one colour, whatever it keeps.
+PLANNED_LOOKS = {
+    "parameters": (BLUE, ""), "gradients": (SKY, ""), "optimizer": (BLUE, "////"), "activations": (ORANGE, ""),
+    "temporaries": (ORANGE, "////"), "reference": (GREEN, ""), "critic": (VERMILLION, ""), "judge": (PURPLE, ""),
+    "kv_cache": (YELLOW, ""), "other": (GREY, ""),
 }  # fmt: skip
 PART_LOOKS = tuple(
     (c, hatch) for hatch in ("", "////") for c in (SKY, ORANGE, GREEN, BLUE, VERMILLION, PURPLE, YELLOW, GREY)

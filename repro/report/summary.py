@@ -18,12 +18,14 @@ from typing import Any
 from repro.errors import InputError
 from repro.experiments.types import Arm, Experiment
 from repro.report.interval import accuracy_interval
+from repro.statistics.costs import round_seconds
+from repro.store.outcomes import KL
 
 Record = dict[str, Any]
 DEV = "dev"
 # What is paid again at each training step. Peak memory leaves out sampling, whose pool depends on the engine.
 STEP_PHASES = ("generate", "extra_rollouts", "reward", "old", "ref", "value", "credit", "update", "optimizer")
-NOT_TRAINING = ("base", "generate", "extra_rollouts", "evaluate")
+NOT_TRAINING = ("base", "stage1", "generate", "extra_rollouts", "evaluate")
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,15 @@ class ArmSummary:
     protocol: float | None = None  # as accuracy, but greedy on sets with one sample: how the papers score such sets
     by_seed: tuple[float, ...] = ()  # accuracy, in the order of `seeds`
     metrics: dict[str, float] = field(default_factory=dict)  # mean over sets: greedy, pass@k, truncated, unparsed
+    kl: float | None = None  # nats per response, to the base; mean over the sets that have it
+    kl_token: float | None = None  # nats per token
     sets: dict[str, dict[str, float]] = field(default_factory=dict)  # set -> metric -> mean over seeds
-    train_seconds: float | None = None  # resumed trials left out
-    step_seconds_prompts: float | None = None  # median round of the timing record, equal prompts
+    train_seconds: float | None = None  # resumed trials left out; stage 1 included
+    stage1_seconds: float | None = None  # of it in stage 1, as recorded by the trial that sampled it
+    step_seconds_prompts: float | None = None  # median round of the timing record, equal prompts, stage 1 included
     step_seconds_completions: float | None = None
+    step_stage1_prompts: float | None = None  # of it stage 1
+    step_stage1_completions: float | None = None
     predicted_peak: float | None = None
     predicted_components: dict[str, float] = field(default_factory=dict)
     measured_peak: float | None = None  # largest peak_allocated of a training phase, on an accelerator
@@ -114,6 +121,8 @@ def _row(
         "seeds": tuple(r["seed"] for r in done),
         "step_seconds_prompts": step_seconds(timing, "prompts_equal", arm.id),
         "step_seconds_completions": step_seconds(timing, "completions_equal", arm.id),
+        "step_stage1_prompts": stage1_share(timing, "prompts_equal", arm.id),
+        "step_stage1_completions": stage1_share(timing, "completions_equal", arm.id),
     }
     if not done:
         return ArmSummary(**base)
@@ -121,7 +130,9 @@ def _row(
     by_seed = tuple(fmean(r["metrics"][f"{name}/accuracy"] for name in sets) for r in done)
     lo, hi = accuracy_interval(done) if intervals else (None, None)
     costs = [r["cost"] for r in done]
-    timed = [c["train_seconds"] for c in costs if not c["resumed"]] if arm.trained else []
+    unbroken = [c for c in costs if not c["resumed"]] if arm.trained else []
+    timed = [c["train_seconds"] for c in unbroken]
+    offline = [c["phases"]["stage1"]["seconds"] for c in unbroken if "stage1" in c["phases"]]
     predicted = [c["predicted_peak"] for c in costs if c["predicted_peak"]]
     measured = [peak for r in done if (peak := measured_peak(r)) is not None]
     worst = max(predicted, key=lambda p: p["total"], default=None)
@@ -133,9 +144,11 @@ def _row(
         hi=hi,
         by_seed=by_seed if sets else (),
         protocol=fmean(_protocol(done[0], name, per_set[name]) for name in sets) if sets else None,
-        metrics={k: fmean(per_set[name][k] for name in sets) for k in shared if k != "accuracy"},
+        metrics={k: fmean(per_set[name][k] for name in sets) for k in shared if k not in ("accuracy", *KL)},
+        **{k: _divergence(per_set, k) for k in KL},
         sets=per_set,
         train_seconds=fmean(timed) if timed else None,
+        stage1_seconds=fmean(offline) if offline else None,
         predicted_peak=worst["total"] if worst else None,
         predicted_components=dict(worst["components"]) if worst else {},
         measured_peak=max(measured, default=None),
@@ -169,6 +182,12 @@ def _means(done: list[Record], name: str) -> dict[str, float]:
     values = {k: [r["metrics"].get(f"{name}/{k}") for r in done] for k in keys}
     means = {k: fmean(v) for k, v in values.items() if None not in v}
     return dict(sorted(means.items(), key=lambda kv: _place(kv[0])))
+
+
+def _divergence(per_set: dict[str, dict[str, float]], metric: str) -> float | None:
+    """Mean of a KL metric over the sets that have it: not every set need be compared with the base."""
+    values = [means[metric] for means in per_set.values() if metric in means]
+    return fmean(values) if values else None
 
 
 def _place(metric: str) -> tuple[int, str, int, str]:
@@ -214,9 +233,15 @@ def has_scaling(rows: Iterable[ArmSummary]) -> bool:
 
 
 def step_seconds(timing: Record | None, mode: str, arm: str) -> float | None:
-    """Median seconds of one training step of the arm in the timing record; `mode` as in the record."""
+    """Median seconds of one training step with its share of stage 1, from the timing record; `mode` as there."""
     rounds = timing_rounds(timing, mode, arm)
-    return median(r["seconds"] for r in rounds) if rounds else None
+    return median(round_seconds(r) for r in rounds) if rounds else None
+
+
+def stage1_share(timing: Record | None, mode: str, arm: str) -> float | None:
+    """Median seconds of stage 1 that a step is charged; None for an arm without such a stage."""
+    shares = [r["stage1_seconds"] for r in timing_rounds(timing, mode, arm) if "stage1_seconds" in r]
+    return median(shares) if shares else None
 
 
 def timing_rounds(timing: Record | None, mode: str, arm: str) -> list[dict[str, Any]]:

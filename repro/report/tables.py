@@ -5,11 +5,23 @@ from __future__ import annotations
 from repro.papers import tables_beside
 from repro.report.build import Report
 from repro.report.format import csv_text, fixed, tex
+from repro.report.latex import stacked
 from repro.report.markdown import measured_columns
+
+_MORE = {
+    "kl_nats_per_response": "kl",
+    "kl_nats_per_token": "kl_token",
+    "step_stage1_seconds_equal_prompts": "step_stage1_prompts",
+    "step_stage1_seconds_equal_completions": "step_stage1_completions",
+    "train_stage1_seconds": "stage1_seconds",
+}
 
 
 def csv_rows(report: Report) -> str:
-    """One row per arm. Rates are fractions, times seconds, memory bytes; `reported_…` columns are percent."""
+    """One row per arm. Rates are fractions, times seconds, memory bytes, KL nats; `reported_…` columns are percent.
+
+    KL and stage 1 have columns where an arm has them; stage 1 is part of the time beside it.
+    """
     names = list(dict.fromkeys(k for row in report.rows for k in row.metrics))
     sets = list(dict.fromkeys(s for row in report.rows for s in row.sets))
     per_set = (
@@ -18,6 +30,7 @@ def csv_rows(report: Report) -> str:
         else []
     )
     reported = _reported_means(report)
+    more = [title for title, name in _MORE.items() if any(getattr(row, name) is not None for row in report.rows)]
     header = [
         "arm",
         "display",
@@ -39,6 +52,7 @@ def csv_rows(report: Report) -> str:
         "completions",
         "prompts",
         "updates",
+        *more,
         *reported,
     ]
     rows = [
@@ -63,6 +77,7 @@ def csv_rows(report: Report) -> str:
             row.completions,
             row.prompts,
             row.updates,
+            *[getattr(row, _MORE[title]) for title in more],
             *[means.get(row.arm) for means in reported.values()],
         ]
         for row in report.rows
@@ -106,7 +121,7 @@ def latex(report: Report) -> str:
             f"\\cmidrule(lr){{1-{left}}} \\cmidrule(lr){{{left + 1}-{left + right}}}",
         ]
     models = [name.removeprefix("reported_").split("_mean_percent")[0] for name in reported]
-    lines += [" & ".join(_stacked(c) for c in [*header, *models]) + " \\\\", "\\midrule"]
+    lines += [" & ".join(stacked(c) for c in [*header, *models]) + " \\\\", "\\midrule"]
     for row, measured in zip(report.rows, cells, strict=True):
         means = [tex(fixed(values.get(row.arm), 2)) for values in reported.values()]
         lines.append(" & ".join([*[tex(c) for c in measured], *means]) + " \\\\")
@@ -119,9 +134,3 @@ def _print_columns(report: Report) -> tuple[list[str], list[list[str]]]:
     left_out = {"Completions"} | ({"Status"} if all(row.status == "done" for row in report.rows) else set())
     kept = [i for i, name in enumerate(header) if name not in left_out]
     return [header[i] for i in kept], [[row[i] for i in kept] for row in cells]
-
-
-def _stacked(heading: str) -> str:
-    """A heading in two lines where it has a comma."""
-    parts = [tex(part) for part in heading.split(", ")]
-    return parts[0] if len(parts) == 1 else "\\shortstack[r]{" + " \\\\ ".join(parts) + "}"

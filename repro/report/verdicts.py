@@ -9,10 +9,16 @@ from typing import Any
 from repro.experiments.types import Claim, Experiment
 from repro.report.format import fixed, percent, signed
 from repro.statistics.contrast import ClaimResult, evaluate_claims
+from repro.statistics.costs import STEP_TIMES
 from repro.statistics.verdict import boundary
+from repro.store.outcomes import KL
 
 RATES = ("accuracy", "greedy", "truncated", "unparsed", "verifier_accuracy", "verifier_auc", "verifier_auc_within")
 RULES = ("pass@", "majority@", "best@", "weighted@", "joint@", "joint_majority@")
+NAMES = {  # where a metric's own name says too little
+    "kl": "KL per response", "kl_token": "KL per token", "planned_peak": "predicted peak memory",
+    "planned_flops": "predicted FLOPs per prompt",
+}  # fmt: skip
 EFFICIENCY = "@efficiency"  # "weighted@efficiency[:set]", see `repro.statistics.contrast`
 
 
@@ -35,15 +41,20 @@ class Verdict:
             return ""
         if self.claim.kind == "exact":
             return "exact"
-        unit = "rounds" if self.claim.metric.startswith("time_per_step") else "seeds"
+        unit = "rounds" if self.claim.metric.partition(":")[0] in STEP_TIMES else "seeds"
         parts = [f"level {percent(self.result.level, 2)} %"] if self.result.level is not None else []
         parts.append(f"{self.result.n_seeds} {unit}" + ("" if self.result.paired else ", not paired"))
         return ", ".join(parts)
 
 
-def verdicts(experiment: Experiment, records: Sequence[dict[str, Any]], timing: dict[str, Any] | None) -> list[Verdict]:
+def verdicts(
+    experiment: Experiment,
+    records: Sequence[dict[str, Any]],
+    timing: dict[str, Any] | None,
+    plan: dict[str, Any] | None = None,
+) -> list[Verdict]:
     """One verdict per claim, in the experiment's order; all are computed by `repro.statistics`."""
-    results = {r.claim: r for r in evaluate_claims(experiment.claims, records, timing)}
+    results = {r.claim: r for r in evaluate_claims(experiment.claims, records, timing, plan=plan)}
     return [Verdict(claim, results[claim.id]) for claim in experiment.claims]
 
 
@@ -62,7 +73,7 @@ def effect(claim: Claim, result: ClaimResult) -> str:
     elif is_rate(claim.metric):
         unit, write = " points", lambda v: signed(None if v is None else 100 * v, 2)
     else:
-        unit, write = "", lambda v: signed(v, 4)
+        unit, write = _unit(claim.metric), lambda v: signed(v, 4)
     text = write(result.estimate) + unit
     return text if result.lo is None or result.hi is None else f"{text} [{write(result.lo)}, {write(result.hi)}]"
 
@@ -81,7 +92,7 @@ def question(claim: Claim, display: dict[str, str]) -> str:
     metric = _words(claim.metric)
     if claim.contrast == "ratio":
         return f"{metric}: ({first}) / ({second}) > {fixed(limit, 2)}"
-    unit = f"{fixed(100 * limit, 2)} points" if is_rate(claim.metric) else fixed(limit, 4)
+    unit = f"{fixed(100 * limit, 2)} points" if is_rate(claim.metric) else fixed(limit, 4) + _unit(claim.metric)
     return f"{metric}: ({first}) - ({second}) > {unit}"
 
 
@@ -103,4 +114,9 @@ def _efficiency(metric: str) -> tuple[str, str]:
 
 def _words(metric: str) -> str:
     """A metric for people: `weighted@64:easy-to-hard` becomes `weighted@64, easy-to-hard`."""
-    return metric.replace("_", " ").replace(":", ", ")
+    name, _, where = metric.partition(":")
+    return NAMES.get(name, name.replace("_", " ")) + (f", {where.replace('_', ' ')}" if where else "")
+
+
+def _unit(metric: str) -> str:
+    return " nats" if metric.partition(":")[0] in KL else ""

@@ -1,4 +1,4 @@
-"""What a contrast needs from records: scores by seed and question, costs by round, or the reason why not."""
+"""What a contrast needs from trial records: scores by seed and question, or the reason why not."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ import numpy as np
 
 from repro.errors import InputError
 from repro.store.key import deciding
-from repro.store.outcomes import RULES, question_scores, rule_scores
+from repro.store.outcomes import KL, RULES, question_scores, rule_scores
 from repro.store.records import newest
 
-_QUESTION_METRICS = ("accuracy", "greedy", "truncated", "unparsed", "verifier_accuracy")
+_QUESTION_METRICS = ("accuracy", "greedy", "truncated", "unparsed", "verifier_accuracy", *KL)
 _COUNTED = ("pass", *RULES)  # with @N
 _SET_METRICS = ("verifier_auc", "verifier_auc_within")  # one number per set, from the record's metrics
 _COUNTED_SET_METRICS = ("joint", "joint_majority")  # with @N
+COST_METRICS = ("time_per_step", "online_time_per_step", "predicted_peak", "planned_peak:NAME", "planned_flops:NAME")
 EFFICIENCY = "efficiency"  # weighted@efficiency, see `repro.statistics.contrast`
-_NOT_TRAINING = ("base", "generate", "extra_rollouts", "evaluate")
+_NOT_TRAINING = ("base", "stage1", "generate", "extra_rollouts", "evaluate")
 _LAST = 10  # generation batches behind "last_reward"
 
 
@@ -53,12 +54,10 @@ def arm_scores(chosen: dict[int, dict], metric: str) -> tuple[list[np.ndarray], 
         return _set_scores(chosen, name, only), [(set_name, None) for set_name in _set_names(chosen, only)]
     if name not in _QUESTION_METRICS and stem not in _COUNTED:
         counted = (f"{word}@N" for word in (*_COUNTED, *_COUNTED_SET_METRICS))
-        known = ", ".join(
-            (*_QUESTION_METRICS, *counted, *_SET_METRICS, "time_per_step", "predicted_peak", *_TRIAL_METRICS)
-        )
+        known = ", ".join((*_QUESTION_METRICS, *counted, *_SET_METRICS, *COST_METRICS, *_TRIAL_METRICS))
         raise InputError(f"unknown metric {metric!r}: use one of {known}")
     scores, questions = [], []
-    for set_name, entries in _entries(chosen, only):
+    for set_name, entries in _entries(chosen, only, "kl" if name in KL else ""):
         scores.append(_stacked(chosen, set_name, [lambda e=entry: question_scores(e, name) for entry in entries]))
         questions.append((set_name, entries[0]["questions"]))
     return scores, questions
@@ -76,19 +75,21 @@ def arm_curves(chosen: dict[int, dict], rule: str, only: str) -> tuple[list[int]
     return sizes[0], curves, questions
 
 
-def _set_names(chosen: dict[int, dict], only: str) -> list[str]:
-    """The set called `only`, or all sets but dev. `Missing` if the arm has none."""
+def _set_names(chosen: dict[int, dict], only: str, column: str = "") -> list[str]:
+    """The set called `only`, or all sets but dev (those that have `column`). `Missing` if the arm has none."""
     outcomes = next(iter(chosen.values()))["outcomes"]
     names = [only] if only else sorted(set(outcomes) - {"dev"}) or sorted(outcomes)
+    if column and not only:
+        names = [name for name in names if outcomes[name].get(column) is not None]
     if not names:
-        raise Missing(f"{_arm(chosen)} has no outcomes")
+        raise Missing(f"{_arm(chosen)} has no " + (f"set with {column}" if column else "outcomes"))
     return names
 
 
-def _entries(chosen: dict[int, dict], only: str) -> list[tuple[str, list[dict]]]:
-    """(set, its outcomes by seed), with the same questions for every seed."""
+def _entries(chosen: dict[int, dict], only: str, column: str = "") -> list[tuple[str, list[dict]]]:
+    """(set, its outcomes by seed), with the same questions for every seed; `column` as in `_set_names`."""
     found = []
-    for set_name in _set_names(chosen, only):
+    for set_name in _set_names(chosen, only, column):
         entries = [record["outcomes"].get(set_name) for record in chosen.values()]
         if None in entries:
             raise Missing(f"{_arm(chosen)} has no outcomes for the set {set_name}")
@@ -122,28 +123,6 @@ def _set_scores(chosen: dict[int, dict], name: str, only: str) -> list[np.ndarra
 
 def _arm(chosen: dict[int, dict]) -> str:
     return next(iter(chosen.values()))["arm"]
-
-
-def rounds(timing: dict | None, arm: str, held_equal: str) -> np.ndarray:
-    """Seconds of each round of the arm, float (rounds,); `held_equal`: "prompts_equal" or "completions_equal"."""
-    if timing is None or timing["status"] != "done":
-        raise Missing("no timing record")
-    table = timing["timing"].get(held_equal) or {}
-    seconds = [item["seconds"] for item in table.get(arm, {}).get("rounds", [])]
-    if not seconds:
-        raise Missing(f"the timing record has no rounds of {arm} with {held_equal.replace('_', ' ')}")
-    return np.array(seconds, dtype=float)
-
-
-def predicted_peak(chosen: dict[int, dict]) -> float:
-    """Predicted training peak in bytes: a function of the configuration, so the same for every seed."""
-    totals = {(record["cost"].get("predicted_peak") or {}).get("total") for record in chosen.values()} - {None}
-    arm = next(iter(chosen.values()))["arm"]
-    if not totals:
-        raise Missing(f"{arm} has no predicted peak")
-    if len(totals) > 1:
-        raise Missing(f"the predicted peaks of {arm} differ between seeds: run it again")
-    return float(totals.pop())
 
 
 def _measured_peak(record: dict) -> float:

@@ -8,6 +8,8 @@ way is called *predicted*; `left_out` of a plan says what it does not contain.
 from __future__ import annotations
 
 import dataclasses
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -70,8 +72,9 @@ def largest_micro_batch(
 ) -> int:
     """The largest micro-batch with which the trial's predicted peak fits `card_bytes`; 0 if not even one unit fits.
 
-    Only sizes that divide an update of one process into whole units are possible. A larger one never needs less, so
-    the sizes are searched by doubling the step and then by halving it.
+    Only sizes that divide an update of one process into whole units are possible. The whole update at once is tried
+    first, because no gradients wait for it; of the others a larger one never needs less, so they are searched by
+    doubling the step and then by halving it.
     """
     parts = Phases(config, options.states, options.logits, cache)
     rows = parts.per_update * parts.micro
@@ -82,10 +85,19 @@ def largest_micro_batch(
         plan = plan_trial(dataclasses.replace(config, train=train), options, cache)
         return plan["peak"]["total"] <= card_bytes
 
-    if not fits(0):
-        return 0
-    good, bad = 0, len(sizes)
-    stride = 1
+    with tempfile.TemporaryDirectory() as scratch:  # what the sizes share is planned once, whoever asks
+        cache = cache or Path(scratch)
+        if fits(len(sizes) - 1):
+            return sizes[-1]
+        found = _last(fits, len(sizes) - 1)
+        return sizes[found] if found >= 0 else 0
+
+
+def _last(fits: Callable[[int], bool], count: int) -> int:
+    """The last of `count` places that fits, where none fits behind one that does not; -1 if none does."""
+    if not count or not fits(0):
+        return -1
+    good, bad, stride = 0, count, 1
     while good + stride < bad:
         if fits(good + stride):
             good, stride = good + stride, stride * 2
@@ -94,7 +106,7 @@ def largest_micro_batch(
     while bad - good > 1:
         middle = (good + bad) // 2
         good, bad = (middle, bad) if fits(middle) else (good, middle)
-    return sizes[good]
+    return good
 
 
 def advice(row: dict, card_bytes: int) -> str:

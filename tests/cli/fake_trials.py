@@ -8,6 +8,8 @@ from repro.store.provenance import now
 from repro.store.records import find, write_record
 from repro.store.workspace import Workspace
 
+GIB = 1 << 30
+
 
 def key_of(config: TrialConfig) -> str:
     content = config.to_json()
@@ -47,6 +49,23 @@ def timing_of(configs: dict[str, TrialConfig]) -> dict:
         "config": {"arms": {arm: config.to_json() for arm, config in configs.items()}, "warmup": 1, "rounds": 0},
         "hashes": {"arms": {arm: key_of(config) for arm, config in configs.items()}},
         "timing": {"prompts_equal": rounds, "completions_equal": rounds}, "metrics": {}, "outcomes": {},
+    }  # fmt: skip
+
+
+def made_up(config: TrialConfig, total: int = 10 * GIB, **more) -> dict:
+    """A row in the form of `repro.training.planner.plan_trial`."""
+    components = {
+        "parameters/policy": 4 * GIB, "gradients/policy": GIB, "optimizer/policy": GIB, "parameters/critic": GIB,
+        "optimizer/critic": GIB, "parameters/reference": GIB, "buffers": 1, "activations": total - 9 * GIB - 3,
+        "temporaries": 2,
+    }  # fmt: skip
+    phase = {"peak": {"total": total, "components": components}, "flops": 5, "tokens": 7, "calls": 1}
+    return {
+        "arm": config.arm, "method": config.method["name"], "model": config.base.get("id", "tiny"), "parameters": 123,
+        "phases": {"update": phase}, "peak": {**phase["peak"], "phase": "update"}, "kv_cache": GIB, "logits": 3,
+        "step": {"flops": 10**15, "tokens": 1000, "completions": 4, "prompts": 4}, "stage1": None,
+        "run": {"steps": 2, "flops": 2 * 10**15, "tokens": 2000, "completions": 8},
+        "settings": {"micro_batch": config.train.micro_batch}, "left_out": ["The engine's pool."], **more,
     }  # fmt: skip
 
 

@@ -121,7 +121,9 @@ def test_list_text_names_everything(cli, cli_json):
 
 def test_show_experiment(cli, cli_json):
     found = cli_json("show", "table1")
-    assert set(found) == {"id", "title", "paper", "summary", "metrics", "arms", "scales", "claims", "ledger", "tuning"}
+    assert set(found) == {
+        "id", "title", "paper", "summary", "metrics", "arms", "scales", "claims", "ledger", "tuning", "planned",
+    }  # fmt: skip
     assert set(cli_json("show", "table1", "--scale", "paper")["scales"]) == {"paper"}
     assert set(cli_json("show", "table1@smoke")["scales"]) == {"smoke"}
     _, out, _ = cli("show", "table1")

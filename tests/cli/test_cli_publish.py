@@ -3,12 +3,13 @@
 import pytest
 
 from repro.experiments import registry
-from repro.experiments.resolve import resolve
+from repro.experiments.planned import claimed_shapes, describe_plan
+from repro.experiments.resolve import UNCHANGED, resolve
 from repro.store.published import bundle_path, read_bundle
 from repro.store.records import write_record
 from repro.store.workspace import Workspace
 
-from .fake_trials import record_of
+from .fake_trials import made_up, record_of
 
 TABLE1 = registry.get("table1")
 
@@ -84,6 +85,33 @@ def test_smoke_runs_and_variants_are_never_published(cli, repository, tmp_path):
     write_record(space, record_of(resolve(TABLE1, "micro", "base", 0, variant="1a2b3c4d")))
     code, _, err = cli("publish", "--to", repository)
     assert code == 2 and "no records" in err
+
+
+def test_a_plan_record_is_published_and_reported_with_its_trials(cli_json, repository, monkeypatch, tmp_path):
+    space, table3 = Workspace(tmp_path / "runs").prepare(), registry.get("table3")
+    for arm in table3.core_arms:
+        for seed in range(5):
+            write_record(space, record_of(resolve(table3, "micro", arm.id, seed), 0.25 + 0.125 * (seed % 3)))
+    shapes = claimed_shapes(table3, "micro", UNCHANGED, [arm.id for arm in table3.arms])
+    rows = [made_up(shape.config, (10 + place) << 30) for place, shape in enumerate(shapes)]
+    selection = registry.select(["table3"])[0]
+    plan = describe_plan(selection, None, shapes, rows, {"finished": "2026-01-01"})
+    write_record(space, plan)
+    old = describe_plan(selection, None, shapes, rows, {"finished": "2027-01-01"})
+    old["config"]["rows"][0]["train"]["max_completion"] += 1
+    write_record(space, old | {"key": "0" * 64})
+    found = cli_json("publish", "table3", "--to", repository)
+    bundle = read_bundle(bundle_path(repository / "results", "table3"))
+    assert [record for record in bundle if record["kind"] == "plan"] == [plan], "and not that of an older definition"
+    assert len(bundle) == 26 and found["published"] == ["table3"]
+    monkeypatch.chdir(repository)
+    (published,) = cli_json("report", "table3", "--published", "--root", tmp_path / "again")["reports"]
+    monkeypatch.chdir(tmp_path)
+    (own,) = cli_json("report", "table3")["reports"]
+    for one in (published, own):
+        verdicts = {claim["id"]: claim["result"]["verdict"] for claim in one["claims"]}
+        planned = [name for name in verdicts if name.endswith(("-1.5B", "-3B", "-7B"))]
+        assert planned and "not run" not in {verdicts[name] for name in planned}
 
 
 def test_report_from_the_published_records(cli_json, workspace, repository, monkeypatch, tmp_path):

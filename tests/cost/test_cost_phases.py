@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repro.cost import PHASES, PhaseTimer
+from repro.cost import PHASES, PhaseTimer, phases
 from repro.cost.host import machine, peak_host_rss
 
 
@@ -96,7 +96,11 @@ def test_load_json_takes_the_larger_peak_and_refuses_what_is_no_cost():
     timer.load_json({"old": {**cost, "peak_allocated": 3, "peak_reserved": 8}})
     assert timer.to_json()["old"] == {
         "seconds": 2.0, "tokens": 4, "calls": 2, "peak_allocated": 5, "peak_reserved": 8,
+        "flops": 0.0, "host_rss": None,  # records from before these two fields are read as well
     }  # fmt: skip
+    timer.load_json({"old": {**cost, "flops": 3e9, "host_rss": 70}})
+    timer.load_json({"old": {**cost, "flops": 1e9, "host_rss": 60}})
+    assert (timer.to_json()["old"]["flops"], timer.to_json()["old"]["host_rss"]) == (4e9, 70)
     for wrong in ({"rollout": cost}, {"old": {"minutes": 1}}):
         with pytest.raises(ValueError):
             timer.load_json(wrong)
@@ -143,6 +147,30 @@ def test_cuda_peaks_belong_to_the_phase_in_which_they_happened(monkeypatch):
     assert (costs["update"]["peak_allocated"], costs["ref"]["peak_allocated"]) == (50, 300)
     assert (costs["update"]["peak_reserved"], costs["ref"]["peak_reserved"]) == (1050, 1300)
     assert cuda.synchronised == 4
+
+
+def test_resident_memory_is_seen_at_the_borders_of_a_phase(monkeypatch):
+    sizes = iter([10, 50, 20, 90, 40])
+    monkeypatch.setattr(phases, "resident", lambda: next(sizes))
+    timer = PhaseTimer()
+    with timer.phase("update"):  # 10 on entry
+        with timer.phase("ref"):  # 50 before, 20 on entry, 90 after
+            pass
+    costs = timer.to_json()
+    assert (costs["update"]["host_rss"], costs["ref"]["host_rss"]) == (50, 90)
+
+
+def test_resident_memory_is_that_of_the_process():
+    before = phases.resident()
+    block = bytearray(64 << 20)
+    block[::4096] = b"x" * len(block[::4096])
+    assert phases.resident() - before > 48 << 20
+    assert phases.resident() <= peak_host_rss() * 1.05
+
+
+def test_resident_memory_is_none_where_the_system_does_not_tell(monkeypatch):
+    monkeypatch.setattr("builtins.open", lambda *args: (_ for _ in ()).throw(FileNotFoundError()))
+    assert phases.resident() is None
 
 
 def test_no_cuda_call_on_a_cpu(monkeypatch):

@@ -52,6 +52,9 @@ def test_rows_fit_their_columns(name):
 @pytest.mark.parametrize("name", papers.names())
 def test_means_follow_from_the_cells(name):
     for entry in papers.load(name)["tables"]:
+        if entry["unit"] == "mixed":  # percent beside points of a rating: a mean would say nothing
+            assert not entry["beside"] and not any("mean" in r for r in entry["rows"])
+            continue
         for r in entry["rows"]:
             mean = sum(r["values"]) / len(r["values"])
             # A mean the paper itself prints has one decimal and was rounded from unrounded cells.
@@ -88,9 +91,15 @@ def test_claims_are_complete():
 
 
 @pytest.mark.parametrize(
-    ("name", "ids"), [("rlv", [f"R{i}" for i in range(1, 13)]), ("vineppo", ["V13", "V14", "V15", "V16"])]
+    ("name", "ids"),
+    [
+        ("rlv", [f"R{i}" for i in range(1, 13)]),
+        ("vineppo", ["V13", "V14", "V15", "V16"]),
+        ("astar_po", [f"C{i}" for i in range(1, 14)]),
+        ("rebel", ["R1"]),
+    ],
 )
-def test_claims_of_the_verification_papers_are_complete(name, ids):
+def test_claims_of_the_other_papers_are_complete(name, ids):
     claims = papers.load(name)["claims"]
     assert [c["id"] for c in claims] == ids
     for c in claims:
@@ -109,6 +118,72 @@ def test_gaps_of_vineppo_follow_from_the_labels_and_stand_in_its_claim():
     entries = data["cost"]["entries"]
     ratios = [e["seconds"][0] / e["seconds"][1] for e in entries if "seconds" in e]
     assert [e["slowdown"] for e in entries if e["evidence"] == "derived"] == pytest.approx(ratios, abs=0.005)
+
+
+def test_speed_ups_and_savings_of_astar_po_follow_from_its_table():
+    """Hours and memory are columns of their own: no rates, and no part of the mean."""
+    entry = table("astar_po", "math")
+    assert entry["more_columns"][:2] == ["Hours", "Memory %"]
+    assert len(entry["digits"]) == len(entry["more_columns"] + entry["columns"])
+    costs = {(r["model"].removeprefix("Qwen2.5-"), r["arm"]): r["more"] for r in entry["rows"] if "more" in r}
+    assert len(costs) == 12 and all(len(more) == 3 for more in costs.values())
+    entries = papers.load("astar_po")["cost"]["entries"]
+    derived = [e for e in entries if e["evidence"] == "derived" and "digitised" not in e["sentence"]]
+    assert len(derived) == 18
+    for e in derived:
+        quantity, size = e["quantity"].split(", ")
+        column = ["training time", "peak memory"].index(quantity)
+        ours, theirs = costs[size, "astar-po-n1"][column], costs[size, e["against"]][column]
+        if column == 0:
+            assert e["speedup"] == pytest.approx(theirs / ours, abs=0.0051), e
+            assert e["sentence"] == f"{e['speedup']:.2f}x less"
+        else:
+            assert e["less_percent"] == pytest.approx(100 * (1 - ours / theirs), abs=0.051), e
+            assert e["sentence"] == f"{e['less_percent']:.1f}% less"
+
+
+def test_the_abstract_of_astar_po_says_more_than_its_table():
+    entries = papers.load("astar_po")["cost"]["entries"]
+    claimed = {e["quantity"].split(",")[0]: e for e in entries if e["quantity"].endswith("any")}
+    assert {e["evidence"] for e in claimed.values()} == {"paper"}
+    found = [e for e in entries if e["quantity"].endswith("B") and e["evidence"] == "derived"]
+    fast = {(e["quantity"][-4:].strip(" ,"), e["against"]) for e in found if e.get("speedup", 0) >= 2}
+    small = {(e["quantity"][-4:].strip(" ,"), e["against"]) for e in found if e.get("less_percent", 0) > 30}
+    assert fast == {("1.5B", "grpo-n4"), ("3B", "grpo-n4")}
+    assert small == {("1.5B", "rebel-n2"), ("3B", "rebel-n2")}
+    assert "only against GRPO" in papers.claim("astar_po", "C1")["paper_supports"]
+    assert "only against REBEL" in papers.claim("astar_po", "C2")["paper_supports"]
+    assert papers.claim("astar_po", "C6")["evidence"] == "second-hand"
+
+
+def test_digitised_and_second_hand_hours_are_labelled_as_such():
+    hours = [e for e in papers.load("astar_po")["cost"]["entries"] if "hours" in e]
+    digitised = [e for e in hours if e["evidence"] == "paper"]
+    assert [e["hours"] for e in digitised] == [[9.6, 18.2], [9.6, 19.6]]
+    for e in digitised:
+        assert "digitised" in e["sentence"] and e["within_hours"] == 0.1 and "inferred" in e["quantity"]
+    ratios = [
+        e["speedup"] for e in papers.load("astar_po")["cost"]["entries"] if e["sentence"].endswith("digitised bars")
+    ]
+    assert ratios == pytest.approx([18.2 / 9.6, 19.6 / 9.6], abs=0.051)
+    assert [e["evidence"] for e in hours if "16K" in e["quantity"]] == ["second-hand"]
+
+
+def test_gains_of_claim_c13_and_the_means_of_c7_follow_from_the_table():
+    entry = table("astar_po", "math")
+    sizes = ["Qwen2.5-1.5B", "Qwen2.5-3B", "Qwen2.5-7B"]
+    gains = [row(entry, s, "A*-PO")["values"][0] - row(entry, s, "base")["values"][0] for s in sizes]
+    assert all(f"{gain:+.1f}" in papers.claim("astar_po", "C13")["statement"] for gain in gains)
+    means = [row(entry, s, "A*-PO")["mean"]["value"] for s in sizes]
+    assert all(f"{mean:.2f}" in papers.claim("astar_po", "C7")["statement"] for mean in means)
+    best = [max((r for r in entry["rows"] if r["model"] == s), key=lambda r: r["mean"]["value"]) for s in sizes]
+    assert [r["method"] for r in best] == ["A*-PO", "REBEL", "A*-PO"]
+    for index, claim in ((0, "C4"), (1, "C4"), (2, "C3")):  # fastest, least memory, least KL at every size
+        for s in sizes:
+            others = {r["method"]: r["more"][index] for r in entry["rows"] if r["model"] == s and "more" in r}
+            assert min(others, key=others.get) == "A*-PO" and f"{others['A*-PO']}" in str(
+                papers.claim("astar_po", claim)
+            )
 
 
 def test_no_value_guessed_off_a_slide_of_rlv_is_there():

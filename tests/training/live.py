@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_leaves
 
 
 class LiveBytes(TorchDispatchMode):
-    """`with LiveBytes(tensors) as live:` counts storages from then on; `live.phase(name)` cuts the peaks into phases."""
+    """`with LiveBytes(tensors) as live:` counts storages from then on; `live.phase(name)` keeps a peak by itself."""
 
     def __init__(self, start=()):
         super().__init__()

@@ -8,7 +8,9 @@ from transformers import AutoModelForCausalLM
 from trl.trainer.utils import add_fused_lm_head
 
 from repro.training.forward import score
-from repro.training.predict import _score
+from repro.training.planned_step import Form, scorer
+
+from .helpers import TRAIN
 
 PROMPTS = [[5, 6, 14, 7], [9, 3], [4, 15, 8, 13, 5, 6]]
 COMPLETIONS = [[3, 17, 5, 6, 1], [17, 9, 1], [8, 16]]
@@ -87,13 +89,17 @@ def test_no_hook_stays_behind_even_after_an_error(base):
     assert not model.model._forward_hooks
 
 
+@pytest.mark.parametrize("logits", ["chunked", "full"])
 @pytest.mark.parametrize("which", ["none", "first", "all"])
-def test_the_planned_step_computes_what_the_trained_step_computes(base, which):
-    """`predict` plans memory on a shape-static head: same numbers and same gradients as the head that trains."""
+def test_the_planned_step_computes_what_the_trained_step_computes(base, which, logits):
+    """Memory is planned on shape-static heads: same numbers and same gradients as the head that trains."""
     ids, attention, mask = padded()
     model = load(base, 1.0)
     trained = score(model, ids, attention, KEEP, temperature=1.0, state_values=which, entropy=True)
-    planned = _score(model, ids, attention, KEEP, which)
+    form = Form(model.config, TRAIN, prompt=ids.shape[1] - KEEP, logits=logits)
+    planned = scorer(form, entropy_gradient=True)(
+        model, ids, attention, KEEP, temperature=1.0, state_values=which, autocast=form.autocast
+    )
     assert torch.allclose(planned.logps[mask], trained.logps[mask], atol=1e-5)
     assert torch.allclose(planned.entropy[mask], trained.entropy[mask], atol=1e-5)
     if which == "none":

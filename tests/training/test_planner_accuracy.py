@@ -71,9 +71,7 @@ def real_peaks(config: TrialConfig, base, folder, monkeypatch) -> dict[str, int]
         monkeypatch.setattr(module, "score", planned_step.scorer(form, False))
     prompts = 24
     values = {"prompt_values": torch.zeros(prompts)} if config.method["name"] == "astar-po" else {}
-    trainer = make_trainer(
-        base, config.arm, folder, method=create(config.method), settings=train, given=values or None
-    )
+    trainer = make_trainer(base, config.arm, folder, method=create(config.method), settings=train, given=values or None)
     modules = [trainer.model, *trainer.companions.values(), *([trainer.ref_model] if trainer.ref_model else [])]
     for module in modules:
         for tensor in (*module.parameters(), *module.buffers()):
@@ -111,5 +109,3 @@ def test_predicted_peaks_are_those_of_real_training(wide_base, tmp_path, monkeyp
     assert planned["update"] == pytest.approx(real["update"], rel=0.02)
     for name in set(planned) & {"old", "ref", "value", "generate"}:
         assert planned[name] == pytest.approx(real[name], rel=0.05), name
-
-
