@@ -19,7 +19,7 @@ from repro.errors import InputError, ReproError
 VERBS = {
     "list": "experiments, methods, tasks and claims",
     "show": "what an experiment is, or the resolved config of an arm",
-    "plan": "which trials would run, which are cached, and how long it takes",
+    "plan": "which trials would run, which are cached, how long it takes, and what it costs",
     "run": "run trials, then write tables, figures and verdicts",
     "status": "what is done, running, failed or damaged in a workspace",
     "report": "tables and figures from stored records alone",

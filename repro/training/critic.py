@@ -10,6 +10,13 @@ from torch import Tensor, nn
 from transformers import AutoModel
 
 
+def recompute(companion: nn.Module) -> None:
+    """Gradient checkpointing for the network of a critic or a judge, as for the policy's; a bare head needs none."""
+    if hasattr(companion.network, "gradient_checkpointing_enable"):
+        companion.network.gradient_checkpointing_enable()
+        companion.train()  # transformers recomputes in training mode only
+
+
 class Critic(nn.Module):
     """V(s_t) from the hidden state that precedes token t. The head starts at zero, so the first values are zero."""
 

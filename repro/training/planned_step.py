@@ -17,7 +17,7 @@ from repro.cost.head import full_logprob_head, static_logprob_head
 from repro.cost.peak import StepParts
 from repro.methods.base import Method
 from repro.store.config import TrainSettings
-from repro.training.critic import Critic
+from repro.training.critic import Critic, recompute
 from repro.training.forward import Scores, backbone, causal_lm, project_state_values
 from repro.training.lora import peft_config
 from repro.training.microstep import Parts, Rows, micro_step
@@ -94,6 +94,9 @@ def update(form: Form, method: Method, micro_steps: int = 1, held: list | None =
         modules["critic"] = critic(form)
     if needs.verdict in ("head", "separate"):
         modules["judge"] = judge(form, needs.verdict)
+    if train.gradient_checkpointing:
+        for name in modules.keys() & {"critic", "judge"}:
+            recompute(modules[name])
     trainable = [p for name, m in modules.items() if name != "reference" for p in m.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trainable, lr=1e-4, fused=True)
     parts = Parts(

@@ -33,7 +33,7 @@ from repro.store.config import TrainSettings
 from repro.tasks import verdict
 from repro.training import arguments
 from repro.training.boundaries import Boundaries
-from repro.training.critic import Critic
+from repro.training.critic import Critic, recompute
 from repro.training.evaluate import end_ids, stop_ids
 from repro.training.forward import score
 from repro.training.health import Health
@@ -103,6 +103,9 @@ class SuiteTrainer(GRPOTrainer):
             self.verdict = verdict.tokens(verdict.get(task.template.name), tokenizer, self.eos_token_ids)
         if self.needs.verdict in ("head", "separate"):
             self.judge = Judge.from_base(self.needs.verdict, base).to(self.accelerator.device)
+        if settings.gradient_checkpointing:
+            for network in self.companions.values():
+                recompute(network)
 
     def _send_telemetry(self):
         """TRL reports usage home by default; this suite never does."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import AutoModel
 
-from repro.training.critic import Critic
+from repro.training.critic import Critic, recompute
 
 KEEP, PROMPT = 5, 4
 
@@ -66,6 +66,19 @@ def test_the_gradient_reaches_head_and_network(critic):
     critic(row(), torch.ones_like(row()), KEEP).sum().backward()
     assert critic.head.bias.grad.item() == KEEP
     assert all(p.grad is not None and p.grad.abs().max() > 0 for p in critic.network.parameters())
+
+
+def test_recomputed_activations_change_no_gradient(critic, base):
+    other = Critic.from_base(base)
+    other.load_state_dict(critic.state_dict())
+    recompute(other)
+    calls = []
+    for network in (critic, other):
+        network.network.layers[0].mlp.register_forward_hook(lambda *_, n=network: calls.append(n))
+        network(row(), torch.ones_like(row()), KEEP).pow(2).sum().backward()
+    assert calls.count(critic) == 1 and calls.count(other) == 2, "nothing was recomputed"
+    for one, two in zip(critic.parameters(), other.parameters(), strict=True):
+        assert torch.equal(one.grad, two.grad)
 
 
 def test_saved_and_loaded_it_is_the_same(critic, base, tmp_path):

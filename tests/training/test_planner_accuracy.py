@@ -32,6 +32,7 @@ ARMS = {
     "tbrm": ("tbrm", {"n": 1}, {}),
     "one-micro-step": ("grpo", {"n": 4}, {"micro_batch": 32}),
     "checkpointing": ("tbrm", {"n": 1}, {"gradient_checkpointing": True}),
+    "critic-checkpointing": ("ppo", {"n": 1}, {"gradient_checkpointing": True}),
     "bf16": ("ppo", {"n": 1, "minibatches": 2}, {"precision": "bf16"}),
     "bf16-checkpointing": ("astar-po", {"n": 1}, {"precision": "bf16", "gradient_checkpointing": True}),
     "lora": ("tbrm", {"n": 1}, {"lora": LoraSettings(rank=4)}),
