@@ -54,12 +54,15 @@ def test_every_published_record_is_one_of_the_experiment_as_registered(table):
     needs(table)
     from repro.cli.pipeline import stored_configs, timing_record
     from repro.experiments.plan import current
+    from repro.experiments.planned import plan_record
 
     bundle = read_bundle(bundle_path(REPOSITORY / "results", table))
     trials = current(stored_configs(registry.get(table), "micro", bundle), bundle)
     timing = timing_record(bundle, trials)
-    stale = [record["id"] for record in bundle if record not in trials and record is not timing]
+    plan = plan_record(bundle, registry.get(table))
+    stale = [record["id"] for record in bundle if record not in trials and record is not timing and record is not plan]
     assert not stale, f"published under an older definition: {stale}"
+    assert (plan is not None) == bool(registry.get(table).planned), "planned claims need a plan of today's definition"
     assert timing is not None, "the time claims need a timing record of today's definition"
 
 

@@ -74,7 +74,7 @@ def test_recomputed_activations_change_no_gradient(critic, base):
     recompute(other)
     calls = []
     for network in (critic, other):
-        network.network.layers[0].mlp.register_forward_hook(lambda *_, n=network: calls.append(n))
+        network.network.layers[0].mlp.register_forward_pre_hook(lambda *_, n=network: calls.append(n))
         network(row(), torch.ones_like(row()), KEEP).pow(2).sum().backward()
     assert calls.count(critic) == 1 and calls.count(other) == 2, "nothing was recomputed"
     for one, two in zip(critic.parameters(), other.parameters(), strict=True):
