@@ -40,5 +40,5 @@ def test_real_task_trains_and_evaluates(data_dir, tmp_path, task, rows):
         if arm != "base":
             assert [row["step"] for row in record["health"]] == [1, 2, 3, 4]
             assert len(record["curve"]) == 3 and record["cost"]["predicted_peak"]["total"] > 0
-    table = next((tmp_path / "runs/paper_tables").glob("*.csv"))
+    table = tmp_path / f"runs/paper_tables/{name}.csv"
     assert [row["status"] for row in csv.DictReader(table.open())] == ["done"] * len(CORE)

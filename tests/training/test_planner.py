@@ -149,6 +149,7 @@ def test_what_changes_the_cost_is_not_taken_from_the_cache(tmp_path, change):
     assert plan_trial(trial("tbrm", **change), cache=tmp_path) == plan_trial(trial("tbrm", **change))
 
 
+@pytest.mark.slow
 def test_options_change_what_they_say():
     wide = {**MICRO, "recipe": {**MICRO["recipe"], "hidden": 64, "layers": 6, "ffn": 256}}
     sizes = {"micro_batch": 16, "completions_per_step": 16}
@@ -188,6 +189,7 @@ def test_sharding_divides_the_states_and_gathers_a_unit():
     assert split["step"]["flops"] == whole["step"]["flops"]
 
 
+@pytest.mark.slow
 def test_update_of_1_5b_is_six_operations_per_weight_and_token_plus_attention():
     config = trial("tbrm", hub("1.5B"), micro_batch=1, completions_per_step=4, max_prompt=256, max_completion=256,
                    backend="vllm", task={"name": "math", "options": {}})  # fmt: skip
@@ -246,16 +248,15 @@ def test_the_search_finds_the_largest_that_fits(peaks, whole, card):
 
 
 def test_the_largest_micro_batch_fits_and_the_next_does_not(tmp_path):
-    config = trial("rebel", completions_per_step=32)
-    sizes = (2, 4, 8, 16, 32)
+    config = trial("rebel", completions_per_step=8)
     totals = {
-        size: plan_trial(trial("rebel", completions_per_step=32, micro_batch=size), cache=tmp_path)["peak"]["total"]
-        for size in sizes
+        size: plan_trial(trial("rebel", completions_per_step=8, micro_batch=size), cache=tmp_path)["peak"]["total"]
+        for size in (2, 4, 8)
     }
     assert sorted(totals.values()) == list(totals.values())
     assert largest_micro_batch(config, totals[8], cache=tmp_path) == 8
     assert largest_micro_batch(config, totals[8] - 1, cache=tmp_path) == 4
-    assert largest_micro_batch(config, totals[2] - 1, cache=tmp_path) == 0
+    assert largest_micro_batch(config, totals[2] - 1) == 0
 
 
 def test_advice_names_the_component_and_the_remedy():
@@ -290,18 +291,16 @@ def test_every_arm_can_be_planned_and_left_out_is_said(name, scale):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size,seconds", [("1.5B", 60), ("7B", 120)])
-def test_a_large_model_is_planned_within_its_time_and_memory(size, seconds, tmp_path):
+@pytest.mark.parametrize("size", ["1.5B", "7B"])
+def test_a_large_model_is_planned_in_little_memory(size):
+    """How long it takes is in benchmarks/bench_planner.py."""
     config = trial("astar-po", hub(size), {"name": "math", "options": {}}, precision="bf16", micro_batch=1,
                    max_prompt=256, max_completion=1024, completions_per_step=64)  # fmt: skip
     code = (
-        "import json, resource, sys, time; from repro.store.config import TrialConfig;"
+        "import json, resource, sys; from repro.store.config import TrialConfig;"
         "from repro.training.planner import plan_trial; import torch; torch.set_num_threads(1);"
-        "c = time.process_time();"
         "plan_trial(TrialConfig.from_json(json.loads(sys.argv[1])));"
-        "print(time.process_time() - c, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)"
     )
     out = subprocess.run([sys.executable, "-c", code, json.dumps(config.to_json())], capture_output=True, text=True)
-    used, memory = map(float, out.stdout.split())
-    assert used < seconds  # of the processor: the machine may be busy
-    assert memory < 4 * GIB
+    assert int(out.stdout) < 4 * GIB

@@ -38,6 +38,7 @@ ARMS = {
     "lora": ("tbrm", {"n": 1}, {"lora": LoraSettings(rank=4)}),
     "lora-checkpointing": ("rebel", {"n": 2}, {"lora": LoraSettings(rank=4), "gradient_checkpointing": True}),
 }
+SLOW = ("checkpointing", "bf16", "bf16-checkpointing", "lora")  # their parts are in other arms as well
 SHAPE = {
     "completions_per_step": 32, "micro_batch": 8, "max_prompt": 32, "max_completion": 40, "steps": 2, "eval_every": 0,
     "checkpoint_every": 0,
@@ -100,7 +101,7 @@ def real_peaks(config: TrialConfig, base, folder, monkeypatch) -> dict[str, int]
     return live.peaks
 
 
-@pytest.mark.parametrize("arm", ARMS)
+@pytest.mark.parametrize("arm", [pytest.param(arm, marks=pytest.mark.slow) if arm in SLOW else arm for arm in ARMS])
 def test_predicted_peaks_are_those_of_real_training(wide_base, tmp_path, monkeypatch, arm):
     config = config_of(wide_base, arm)
     planned = {name: phase["peak"]["total"] for name, phase in plan_trial(config)["phases"].items()}
