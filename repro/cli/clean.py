@@ -1,6 +1,7 @@
 """Remove what no trial needs any more: checkpoints of finished trials, free locks, files of killed writers.
 
---all also removes checkpoints of unfinished trials, logs and unreadable record files; it asks first, or takes --yes.
+--all also removes checkpoints of unfinished trials, samples of stage 1, logs and unreadable record files; it asks
+first, or takes --yes.
 Good records, tables and figures are never touched. JSON keys: removed [paths], bytes.
 """
 
@@ -59,9 +60,11 @@ def removable(workspace, everything: bool) -> list[Path]:
     checkpoints = sorted(path for path in workspace.checkpoints.iterdir() if _KEY.fullmatch(path.name))
     paths = [path for path in checkpoints if everything or path.name in done]
     paths += sorted(path for path in workspace.locks.glob("*.lock") if _LOCK.fullmatch(path.name))
-    own = (workspace.results, workspace.tables, workspace.figures, workspace.checkpoints)
+    stage1 = workspace.root / "stage1"
+    own = (workspace.results, workspace.tables, workspace.figures, workspace.checkpoints, stage1)
     paths += [path for path in workspace.leftovers() if path.parent == workspace.root or _inside(path, own)]
     if everything:
+        paths += sorted(path for path in stage1.glob("*") if _KEY.fullmatch(path.name))
         paths += sorted((workspace.root / "logs").glob("*/*-seed*.log"))
         for path in sorted(path for path in workspace.results.glob("*/*.json") if _RECORD.fullmatch(path.name)):
             try:

@@ -293,20 +293,20 @@ def test_clean_removes_only_what_no_trial_needs(cli, cli_json, tmp_path):
     workspace = Workspace(tmp_path / "runs").prepare()
     path = write_record(workspace, record_of(config()))
     finished, unfinished = workspace.checkpoint(key_of(config())), workspace.checkpoint("f" * 64)
-    foreign = workspace.checkpoints / "mine"
-    for folder in (finished, unfinished, foreign):
-        folder.mkdir()
+    foreign, sampled = workspace.checkpoints / "mine", workspace.root / "stage1" / ("a" * 64)
+    for folder in (finished, unfinished, foreign, sampled):
+        folder.mkdir(parents=True)
         (folder / "weights").write_text("x" * 10)
     torn = workspace.results / "table1" / ("base-seed0-" + "0" * 12 + ".json")
     torn.write_text("{")
     (workspace.results / "table1" / "notes.json").write_text("{")
     assert cli_json("clean") == {"removed": [f"runs/checkpoints/{finished.name}"], "bytes": 10}
     assert not finished.exists()
-    assert unfinished.exists() and torn.exists() and path.exists()
+    assert unfinished.exists() and torn.exists() and path.exists() and sampled.exists()
     code, _, err = cli("clean", "--all")
     assert code == 2 and "--yes" in err and unfinished.exists()
     cli_json("clean", "--all", "--yes")
-    assert not unfinished.exists() and not torn.exists()
+    assert not unfinished.exists() and not torn.exists() and not sampled.exists()
     assert path.exists() and foreign.exists() and (workspace.results / "table1" / "notes.json").exists()
 
 
