@@ -129,7 +129,7 @@ class GeneratedTask(Task):
             outcomes.append(check_number(answer, prompt.answer) if marker else Outcome.UNPARSED)
         return outcomes
 
-    def answers(self, completions: Sequence[str]) -> list[str | None]:
+    def answers(self, completions: Sequence[str], prompts: Sequence[Prompt]) -> list[str | None]:
         """See Task."""
         from repro.tasks.answers import parse_number, spell
 

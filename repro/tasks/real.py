@@ -84,7 +84,7 @@ class RealTask(Task):
             return [check_numeric(text, prompt.answer) for text, prompt in zip(answers, prompts, strict=True)]
         return check_symbolic_many([(text, prompt.answer) for text, prompt in zip(answers, prompts, strict=True)])
 
-    def answers(self, completions: Sequence[str]) -> list[str | None]:
+    def answers(self, completions: Sequence[str], prompts: Sequence[Prompt]) -> list[str | None]:
         """See Task."""
         from repro.tasks.answers import extract_number, spell, voting_form
 

@@ -53,10 +53,12 @@ class Task(ABC):
         """One outcome per (completion, prompt) pair. Never raises on model text."""
 
     @abstractmethod
-    def answers(self, completions: Sequence[str]) -> list[str | None]:
-        """The answer each completion gives, in one spelling per value, for voting; None where `check` says unparsed.
+    def answers(self, completions: Sequence[str], prompts: Sequence[Prompt]) -> list[str | None]:
+        """The answer each completion gives to its prompt, in one spelling per value, for voting; None: it has none.
 
-        Equal answers are equally right. Answers that differ in spelling may still both be right (symbolic tasks).
+        `check` says unparsed where the answer is None. Equal answers are equally right, except for code: there an
+        answer is what the program does on given inputs, and hidden tests may still tell two such programs apart.
+        Answers that differ in spelling may both be right (symbolic tasks).
         """
 
     @abstractmethod

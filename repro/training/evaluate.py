@@ -181,12 +181,13 @@ def grade(
         if kept is None:
             draws = [Draw(seed, stream, step, prompts[q].id, index) for q, index in chunk]
             asked = [ids[q] for q, _ in chunk]
+            questions = [prompts[q] for q, _ in chunk]
             completions = policy.complete(asked, draws if temperature > 0 else None, temperature)
-            got, decoded = _letters(policy, task, [prompts[q] for q, _ in chunk], completions)
+            got, decoded = _letters(policy, task, questions, completions)
             if keep_ids:
                 pairs.extend(zip(asked, completions, strict=True))
             if pool is not None:
-                pool.add(number, policy, task, asked, completions, got, decoded)
+                pool.add(number, policy, task.answers(decoded, questions), asked, completions, got, decoded)
         else:
             got, decoded = kept
         letters.extend(got)

@@ -43,15 +43,14 @@ class Pool:
         self,
         number: int,
         policy,
-        task,
+        answers: list[str | None],
         prompts: list[list[int]],
         completions: list[list[int]],
         letters: list[str],
         texts: list[str],
     ) -> None:
-        """Judge a chunk of samples and keep it."""
+        """Judge a chunk of samples and keep it. `answers` as `Task.answers` gives them."""
         yes, no = verdict_scores(policy.model, self.judge, self.tokens, prompts, completions, policy.end_ids)
-        answers = task.answers(texts)
         self.chunks[number] = {
             "letters": letters,
             "texts": texts,

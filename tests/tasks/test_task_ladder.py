@@ -102,7 +102,7 @@ def test_answers_for_voting_agree_with_the_check():
     task = ladder(levels=["sum2"])
     prompts = task.prompts("test", 4)
     texts = [f"1;#{prompts[0].answer}", "5;#007", "1;3;", "#4;5"]
-    assert task.answers(texts) == [prompts[0].answer, "7", None, None]
+    assert task.answers(texts, prompts) == [prompts[0].answer, "7", None, None]
     outcomes = task.check(texts, prompts)
     assert [o is Outcome.UNPARSED for o in outcomes] == [False, False, True, True]
 

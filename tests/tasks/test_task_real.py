@@ -340,4 +340,4 @@ def test_symbolic_tasks_use_the_papers_splitter_and_answers_for_voting_are_one_s
     steps = task.split_steps(text)
     assert "".join(steps) == text and len(steps) > 1
     texts = ["\\boxed{5}", "\\boxed{5.0}", "so \\boxed{\\frac{1}{2}}.", "none", "\\boxed{"]
-    assert task.answers(texts) == ["5", "5", "\\frac{1}{2}", None, None]
+    assert task.answers(texts, [None] * len(texts)) == ["5", "5", "\\frac{1}{2}", None, None]
