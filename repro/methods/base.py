@@ -40,6 +40,7 @@ class Needs:
     # stage 1); `Method.prompt_values` makes V* of their rewards, and `Method.kept_prompts` may drop prompts
     extra_rollouts: int = 0  # fresh rollouts per reasoning step's prefix (VinePPO's K); they only feed `step_values`
     extra_states: int | None = None  # prefixes per completion that are estimated (the first ones); None: all
+    answers: bool = False  # canonical answers of the completions, as whole numbers (voting)
     verdict: Literal["none", "policy", "head", "separate"] = "none"  # who is trained to judge the rollouts (RL^V)
     unit: int = 1
     epochs: int = 1  # passes over one generation batch
@@ -63,6 +64,7 @@ class GenerationBatch:
     prompt_values: Tensor | None = None  # (B,): V* of each row's prompt
     steps: Tensor | None = None  # (B, T) long: index of the reasoning step of each token, -1 outside the mask
     step_values: Tensor | None = None  # (B, S + 1): value of the state BEFORE step s; 0 from the row's end on
+    answers: Tensor | None = None  # (B,) long: equal for equal answers to one prompt, -1 where there is none
     generator: torch.Generator | None = None  # for methods that draw; a function of (seed, step) alone
     extra: dict[str, Any] = field(default_factory=dict)
 
@@ -74,7 +76,8 @@ class Credit:
     Row-level methods put the weight of the row into `weights[:, 0]` and leave the rest zero. `returns` (B, T) are the
     critic's targets. `kl_weights` (B, T) weigh a token term (KL, entropy) whose normaliser is not that of
     `weights`; `verdict_weights` (B,) weigh the rows' verdicts and hold their normaliser. What multiplies `weights`
-    multiplies both of them as well. `metrics` are plain floats for the health panel.
+    multiplies both of them as well. `metrics` are plain floats for the health panel. `signal` (B,) bool marks the rows
+    whose group has an advantage other than 0, for methods whose groups may well have none.
     """
 
     advantages: Tensor
@@ -83,6 +86,7 @@ class Credit:
     metrics: dict[str, float] = field(default_factory=dict)
     kl_weights: Tensor | None = None
     verdict_weights: Tensor | None = None
+    signal: Tensor | None = None
 
 
 @dataclass

@@ -114,6 +114,33 @@ METHODS: dict[str, MethodEntry] = {
             "Gao et al. (arXiv 2404.16767)",
             "authors' released code; the formula at second hand, and no script for A*-PO's baseline",
         ),
+        MethodEntry(
+            "ksample",
+            "repro.methods.ksample",
+            "Ksample",
+            "KsampleConfig",
+            "Policy gradient of a k-sample objective (mean, pass@k, majority), with or without leave-one-out baseline.",
+            "Optimizing Language Models for Inference Time Objectives using RL (arXiv 2503.19595)",
+            "formulas at second hand, checked by exact enumeration; the biased variant is inferred",
+        ),
+        MethodEntry(
+            "pkpo",
+            "repro.methods.pkpo",
+            "Pkpo",
+            "PkpoConfig",
+            "PKPO: unbiased pass@k gradient from n samples, averaged over all subsets of size k.",
+            "Pass@K Policy Optimization (arXiv 2505.15201)",
+            "paper's main text, checked by brute force",
+        ),
+        MethodEntry(
+            "passk-training",
+            "repro.methods.passk_training",
+            "PasskTraining",
+            "PasskTrainingConfig",
+            "Pass@k Training: GRPO with analytic pass@k advantages.",
+            "Pass@k Training (arXiv 2508.10751)",
+            "paper, Equations 11-15",
+        ),
     )
 }
 

@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any, Literal
 
 from repro.errors import InputError
+from repro.methods.ksample_configs import KsampleConfig, PasskTrainingConfig, PkpoConfig
 from repro.methods.options import MethodConfig, nearest
 from repro.methods.regression_configs import AstarPoConfig, BrmConfig, RebelConfig, TbrmConfig
 
@@ -190,10 +191,14 @@ CONFIGS: dict[str, type[MethodConfig]] = {
     "brm": BrmConfig,
     "astar-po": AstarPoConfig,
     "rebel": RebelConfig,
+    "ksample": KsampleConfig,
+    "pkpo": PkpoConfig,
+    "passk-training": PasskTrainingConfig,
 }
 
 SEMANTICS: dict[str, int] = {
     "none": 1, "grpo": 1, "rloo": 1, "loo": 1, "vineppo": 1, "ppo": 1, "tbrm": 1, "brm": 1, "astar-po": 1, "rebel": 1,
+    "ksample": 1, "pkpo": 1, "passk-training": 1,
 }  # fmt: skip
 
 VERDICT_SEMANTICS = 1  # of the wrapper that turns a method into its -v form

@@ -81,7 +81,8 @@ def row_metric(values: Tensor) -> tuple[Tensor, Tensor]:
 def clipped_loss(micro: MicroBatch, low: float, high: float, beta: float) -> tuple[Tensor, Metrics]:
     """Weighted sum over tokens of minus the clipped surrogate, plus `beta` times k3 where there is a reference.
 
-    Without `old_logps` (one update per batch) the old policy is the policy itself, and the ratio exactly 1.
+    Without `old_logps` (one update per batch) the old policy is the policy itself, and the ratio exactly 1. The KL term
+    has the weights of the surrogate unless there are `kl_weights`.
     """
     logps = masked(micro.logps, micro.mask)
     old_logps = logps.detach() if micro.old_logps is None else masked(micro.old_logps, micro.mask)
@@ -90,6 +91,8 @@ def clipped_loss(micro: MicroBatch, low: float, high: float, beta: float) -> tup
     metrics = {"clip_fraction": token_metric(clipped.to(logps.dtype), micro.mask)}
     if micro.ref_logps is not None:
         kl = k3(logps, masked(micro.ref_logps, micro.mask))
-        token_loss = token_loss + beta * kl
         metrics["kl"] = token_metric(kl, micro.mask)
+        if micro.kl_weights is not None:
+            return (micro.weights * token_loss).sum() + beta * (micro.kl_weights * kl).sum(), metrics
+        token_loss = token_loss + beta * kl
     return (micro.weights * token_loss).sum(), metrics

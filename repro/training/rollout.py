@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,8 @@ class Sampled:
     rewards: Tensor  # (B,)
     truncated: Tensor  # (B,) bool
     unparsed: Tensor  # (B,) bool
+    levels: Tensor  # (B,) long: place of the prompt's level among the trainer's
+    answers: Tensor | None = None  # (B,) long, where the method wants them
     sampler_logps: Tensor | None = None  # (B, T) by the engine, when it reports them
 
     @property
@@ -71,7 +74,9 @@ def sample(trainer: SuiteTrainer, rows: list[int], step: int) -> Sampled:
         cost.tokens += sum(len(ids) for ids in completions)
         cost.flops += sampling_flops(trainer.forward_flops, prompt_ids, completions)
     with timer.phase("reward"):
-        outcomes = grade_rows(trainer.task, trainer.processing_class, trainer.eos_token_ids, completions, prompts)
+        texts = graded_texts(trainer.processing_class, trainer.eos_token_ids, completions)
+        outcomes = trainer.task.check(texts, prompts)
+        answers = trainer.task.answers(texts, prompts) if trainer.needs.answers else None
     ends, pad = set(trainer.eos_token_ids), trainer.pad_id
     ids = _pad(completions, pad, left=False)
     prompt_tensor = _pad(prompt_ids, pad, left=True)
@@ -83,14 +88,23 @@ def sample(trainer: SuiteTrainer, rows: list[int], step: int) -> Sampled:
         rewards=torch.tensor([float(o is Outcome.CORRECT) for o in outcomes], device=device),
         truncated=torch.tensor([not c or c[-1] not in ends for c in completions], device=device),
         unparsed=torch.tensor([o is Outcome.UNPARSED for o in outcomes], device=device),
+        levels=torch.tensor([trainer.levels.index(prompt.level) for prompt in prompts], device=device),
+        answers=None if answers is None else torch.tensor(list(map(answer_id, answers)), device=device),
         sampler_logps=None if sampler is None else _pad_floats(sampler, ids.shape[1]).to(device),
     )
 
 
-def grade_rows(task, tokenizer, end_ids, completions: list[list[int]], prompts: list) -> list[Outcome]:
-    """The one grader of training and of stage 1: outcomes of completions in ids. End tokens are no text."""
+def graded_texts(tokenizer, end_ids, completions: list[list[int]]) -> list[str]:
+    """What training and stage 1 grade of completions in ids. End tokens are no text."""
     ends = set(end_ids)
-    return task.check([tokenizer.decode([t for t in ids if t not in ends]) for ids in completions], prompts)
+    return [tokenizer.decode([t for t in ids if t not in ends]) for ids in completions]
+
+
+def answer_id(answer: str | None) -> int:
+    """A whole number that stands for an answer on every process, -1 for none."""
+    if answer is None:
+        return -1
+    return int.from_bytes(hashlib.blake2b(answer.encode("utf-8", "surrogatepass"), digest_size=7).digest(), "big")
 
 
 def _pad_floats(rows: list[list[float]], width: int) -> Tensor:
@@ -163,6 +177,7 @@ def roll_out(trainer: SuiteTrainer, rows: list[int], step: int) -> tuple[list[di
             steps=everything.get("steps"),
             step_values=everything.get("step_values"),
             prompt_values=everything.get("prompt_values"),
+            answers=everything.get("answers"),
             generator=trainer.method_generator(step),
         )
         credit = trainer.method.credit(batch)
@@ -180,7 +195,9 @@ def roll_out(trainer: SuiteTrainer, rows: list[int], step: int) -> tuple[list[di
             columns["kl_weights"] = credit.kl_weights[local, :keep] * scale
         if credit.verdict_weights is not None:
             columns["verdict_weights"] = credit.verdict_weights[local] * scale
-    health = _health(batch, everything) | credit.metrics
+    health = _health(batch) | credit.metrics
+    if credit.signal is not None:
+        health |= _signal(credit.signal, everything["levels"], trainer.levels)
     if sampled.sampler_logps is not None:
         gap = (columns["old_logps"] - sampled.sampler_logps).abs()[sampled.mask]
         health["sampler_mismatch"] = float(torch.nanmean(gap))
@@ -195,7 +212,17 @@ def roll_out(trainer: SuiteTrainer, rows: list[int], step: int) -> tuple[list[di
     return [{k: v[i * micro : (i + 1) * micro] for k, v in columns.items()} for i in range(count)], health
 
 
-def _health(batch: GenerationBatch, rows: dict[str, Tensor]) -> dict[str, float]:
+def _signal(signal: Tensor, levels: Tensor, names: list[str]) -> dict:
+    """Share of rows whose group has an advantage other than 0, and by level: rows with and rows in all."""
+    by_level = {}
+    for place, name in enumerate(names):
+        here = levels == place
+        if bool(here.any()):
+            by_level[name] = [int(signal[here].sum()), int(here.sum())]
+    return {"signal": float(signal.float().mean()), "signal_by_level": by_level}
+
+
+def _health(batch: GenerationBatch) -> dict[str, float]:
     groups = batch.rewards.view(-1, batch.group_size)
     same = (groups == groups[:, :1]).all(1).float().mean()
     return {

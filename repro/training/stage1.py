@@ -1,7 +1,7 @@
 """Stage 1 of methods that need it (A*-PO): completions of the frozen base for every training prompt, graded and kept.
 
 1. N completions per prompt, drawn like all others from counter-based uniforms (stream "stage1", index 0 .. N-1) at the
-   training temperature and length, and graded by the function that grades training (`rollout.grade_rows`).
+   training temperature and length, and graded as training is (by the task, on `rollout.graded_texts`).
 2. Kept in `<root>/stage1/<key>/`, one file per chunk, whole or not at all. The key names all that decides the rewards
    and nothing of the method but N, so that arms which differ in beta1 share them. One process samples, the others wait.
 3. Each chunk carries what it cost, and every trial that uses it is charged that, whoever sampled it.
@@ -33,7 +33,7 @@ from repro.store.lock import TrialLock
 from repro.store.workspace import Workspace
 from repro.tasks.outcome import Outcome
 from repro.training.evaluate import Policy, encode
-from repro.training.rollout import grade_rows
+from repro.training.rollout import graded_texts
 
 # Part of the key: raise it when the same settings give other rewards.
 SEMANTICS = 1
@@ -219,7 +219,7 @@ class Sampler:
         timer = PhaseTimer("cuda" if self.model is not None and torch.cuda.is_available() else "cpu")
         with timer.phase("stage1") as cost, self._precision():
             completions = policy.complete(ids, draws, train.temperature)
-            outcomes = grade_rows(task, policy.tokenizer, policy.end_ids, completions, prompts)
+            outcomes = task.check(graded_texts(policy.tokenizer, policy.end_ids, completions), prompts)
             policy.charge(cost)
         return "".join(str(int(outcome is Outcome.CORRECT)) for outcome in outcomes), timer.to_json()["stage1"]
 

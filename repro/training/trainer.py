@@ -73,6 +73,7 @@ class SuiteTrainer(GRPOTrainer):
         self.method, self.task, self.prompts, self.prompt_ids = method, task, prompts, prompt_ids
         self.settings, self.seed, self.timer = settings, seed, timer
         self.needs, self.kept = method.needs(), kept
+        self.levels = sorted({prompt.level for prompt in prompts})
         self.prompt_values = None
         if self.needs.prompt_samples:
             self.prompt_values = _whole(prompt_values, len(prompts), method.name)

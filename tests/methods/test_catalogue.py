@@ -16,7 +16,7 @@ from repro.errors import InputError
 from repro.methods import base, catalogue, configs
 
 FOLDER = Path(repro.methods.__file__).parent
-SUPPORT = {"__init__", "base", "catalogue", "configs", "options", "regression_configs", "terms"}
+SUPPORT = {"__init__", "base", "catalogue", "configs", "options", "regression_configs", "ksample_configs", "terms"}
 PLAIN = [entry for entry in catalogue.METHODS.values() if entry.inner is None]
 
 
@@ -45,12 +45,13 @@ def test_entry_matches_its_module(entry):
 
 @pytest.mark.parametrize("name", catalogue.METHODS)
 def test_needs_follow_the_config(name):
-    method = catalogue.create({"name": name, "semantics": 1, "epochs": 2, "minibatches": 3})
+    clip = {"clip": True} if hasattr(catalogue.load(name).Config(), "clip") else {}
+    method = catalogue.create({"name": name, "semantics": 1, "epochs": 2, "minibatches": 3, **clip})
     needs = method.needs()
     assert (needs.epochs, needs.minibatches) == (2, 3)
     assert needs.verdict == ("policy" if name.endswith("-v") else "none")
     name = name.removesuffix("-v")
-    assert needs.old == (name in ("grpo", "rloo", "loo", "vineppo", "ppo", "rebel"))
+    assert needs.old == (name in ("grpo", "rloo", "loo", "vineppo", "ppo", "rebel", "passk-training") or bool(clip))
     assert needs.critic == (name == "ppo")
     assert needs.unit == (2 if name == "rebel" else 1)
     assert needs.prompt_samples == (method.config.samples if name == "astar-po" else 0)
@@ -69,6 +70,8 @@ def test_what_is_not_needed_is_not_asked_for():
     astar = base.Needs(reference=True, prompt_samples=8, minibatches=2)
     assert catalogue.create({"name": "astar-po"}).needs() == astar
     assert catalogue.create({"name": "astar-po", "entropy_coefficient": 0.1}).needs() == replace(astar, entropy=True)
+    assert catalogue.create({"name": "ksample"}).needs() == catalogue.create({"name": "pkpo"}).needs() == base.Needs()
+    assert catalogue.create({"name": "ksample", "objective": "majority"}).needs() == base.Needs(answers=True)
     assert catalogue.create({"name": "rebel"}).needs() == base.Needs(old=True, unit=2)
     penalised = catalogue.create({"name": "rebel", "kl_coefficient": 0.1}).needs()
     assert penalised == base.Needs(old=True, unit=2, reference=True)
@@ -87,8 +90,13 @@ def test_only_a_method_with_samples_before_training_makes_prompt_values(name):
             method.prompt_values(rewards)
 
 
-# Two methods are made of a baseline or a normaliser that another one defines.
-BORROWED = {"loo": {"repro.methods.rloo"}, "vineppo": {"repro.methods.ppo"}, "verified": {"repro.methods"}}
+# Some methods are made of a baseline or a normaliser that another one defines.
+BORROWED = {
+    "loo": {"repro.methods.rloo"},
+    "pkpo": {"repro.methods.ksample"},
+    "vineppo": {"repro.methods.ppo"},
+    "verified": {"repro.methods"},
+}
 
 
 @pytest.mark.parametrize("name", [*(entry.module.rpartition(".")[2] for entry in PLAIN), "verified"])

@@ -9,6 +9,7 @@ from repro.methods import catalogue
 
 from .invariance import METHOD_OPTIONS, make_setup, micro_batch, option_id, total_loss
 
+RATIO_ONE = ("grpo", "rloo", "ksample", "pkpo", "passk-training")  # clip a ratio that is 1 with one update per batch
 LIVE = ("logps", "values", "state_values", "entropy", "verdict_logps")
 
 
@@ -16,7 +17,7 @@ LIVE = ("logps", "values", "state_values", "entropy", "verdict_logps")
 @pytest.mark.parametrize("seed", [0, 1])
 def test_gradcheck_of_the_loss(options, seed):
     setup = make_setup(catalogue.create(options), rows=4, length=4, seed=seed)
-    if setup.batch.old_logps is None and options["name"].removesuffix("-v") in ("grpo", "rloo"):
+    if setup.batch.old_logps is None and options["name"].removesuffix("-v") in RATIO_ONE:
         # With one update per batch the old log-probs are the new ones, detached: a numerical derivative would see them
         # move. Freeze them at the same point; the analytic gradient is unchanged (test_group_methods).
         setup.batch.old_logps = setup.policy(setup.batch.completion_ids)["logps"].detach()

@@ -108,6 +108,7 @@ def train(options: dict, steps: int, learning_rate: float, seed: int = 0, reward
                 ref_logps=frozen["logps"] if needs.reference else None,
                 values=sampled["values"] if needs.critic else None,
                 prompt_values=prompt_values,
+                answers=(ids * 5 ** torch.arange(LENGTH) * mask).sum(1) if needs.answers else None,
                 steps=steps_and_values[0],
                 step_values=steps_and_values[1],
             )
@@ -148,6 +149,14 @@ def train(options: dict, steps: int, learning_rate: float, seed: int = 0, reward
         ({"name": "vineppo"}, 100, 0.3),
         ({"name": "vineppo", "beta": 0.0, "k": 1}, 100, 0.3),
         ({"name": "vineppo-v", "balance": True}, 100, 0.3),
+        ({"name": "ksample", "n": 4, "objective": "mean"}, 150, 0.1),
+        ({"name": "ksample", "n": 4, "objective": "mean", "scale": "matched"}, 150, 0.1),
+        ({"name": "ksample", "n": 2}, 150, 0.1),
+        ({"name": "ksample", "n": 4, "variant": "biased"}, 150, 0.1),
+        ({"name": "ksample", "n": 4, "objective": "majority"}, 200, 0.1),
+        ({"name": "ksample", "n": 4, "clip": True, "epochs": 2}, 150, 0.3),
+        ({"name": "pkpo", "n": 8, "k": 2}, 150, 0.1),
+        ({"name": "passk-training", "n": 8, "k": 2}, 150, 0.1),
     ],
     ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else None,
 )
