@@ -50,6 +50,37 @@ def scaling_entry(
     }
 
 
+def vote_entry(answers: ArrayLike, correct: ArrayLike) -> dict[str, Any]:
+    """Majority voting of N = 1, 2, 4, ... M samples without a verifier, JSON-able: sizes and thousandths.
+
+    Arrays (Q, M) and errors as in `scaling_entry`.
+    """
+    answers = np.asarray(answers)
+    sizes = powers_of_two(answers.shape[1] if answers.ndim == 2 else 0)
+    found = curves(answers, correct, np.ones(answers.shape), sizes)
+    return {"sizes": sizes, "majority": np.rint(found.majority.T * 1000).astype(int).tolist()}
+
+
+def vote_metrics(entry: dict[str, Any]) -> dict[str, float]:
+    """`majority@N` for every size: means over questions of the stored numbers."""
+    return {
+        f"majority@{size}": float(np.mean(row)) / 1000
+        for size, row in zip(entry["sizes"], entry["majority"], strict=True)
+    }
+
+
+def answer_numbers(answers: Sequence[str | None], n: int) -> np.ndarray:
+    """Whole numbers (Q, n) that name the answers of each question, -1 for none; `answers` has n per question."""
+    numbers = np.full((len(answers) // n, n), -1)
+    for question, row in enumerate(numbers):
+        known: dict[str, int] = {}
+        for place in range(n):
+            answer = answers[question * n + place]
+            if answer is not None:
+                row[place] = known.setdefault(answer, len(known))
+    return numbers
+
+
 def scaling_metrics(entry: dict[str, Any], samples_n: int) -> dict[str, float]:
     """Metrics of one entry, without the set's name: means over questions, `samples_n` = samples per question.
 

@@ -87,8 +87,8 @@ def resolve(
     special = here.arms.get(arm.id, {})
     method = {**arm.method_config, **special.get("method", {})}
     train = {**here.train, **arm.train, **special.get("train", {})}
-    evaluation = _with_sets(dict(here.evaluation))
-    task, base = dict(here.task), dict(here.base)
+    evaluation = _with_sets({**here.evaluation, **special.get("evaluation", {})})
+    task, base = dict(special.get("task", here.task)), dict(special.get("base", here.base))
     if changes.model:
         base = dict(changes.model)
     if changes.task:

@@ -32,25 +32,40 @@ def with_smoke(experiment: Experiment) -> Experiment:
 
 def smoke_twin(micro: ScaleSettings) -> ScaleSettings:
     """The smoke scale of any experiment: its micro scale with few steps, few questions, one seed and a tiny base."""
-    base = dict(micro.base)
-    if base.get("kind") == "micro":
-        base["recipe"] = {**base["recipe"], **_SMOKE_RECIPE}
-    sets = [{**one, **_SMOKE_SET} for one in micro.evaluation.get("sets", [{}])]
-    arms = {
-        arm: {
-            "method": parts.get("method", {}),
-            "train": {k: v for k, v in parts.get("train", {}).items() if k not in _SMOKE_TRAIN},
-        }
-        for arm, parts in micro.arms.items()
-    }
     return replace(
         micro,
-        base=base,
+        base=_smoke_base(micro.base),
         seeds=1,
         train={**micro.train, **_SMOKE_TRAIN},
-        evaluation={**micro.evaluation, **_SMOKE_EVALUATION, "sets": sets},
-        arms=arms,
+        evaluation=_smoke_evaluation({"sets": [{}], **micro.evaluation}),
+        arms={arm: _smoke_arm(parts) for arm, parts in micro.arms.items()},
     )
+
+
+def _smoke_arm(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    small = {
+        **parts,
+        "method": parts.get("method", {}),
+        "train": {k: v for k, v in parts.get("train", {}).items() if k not in _SMOKE_TRAIN},
+    }
+    if "base" in parts:
+        small["base"] = _smoke_base(parts["base"])
+    if "evaluation" in parts:
+        small["evaluation"] = _smoke_evaluation(parts["evaluation"])
+    return small
+
+
+def _smoke_base(base: Mapping[str, Any]) -> dict[str, Any]:
+    return {**base, "recipe": {**base["recipe"], **_SMOKE_RECIPE}} if base.get("kind") == "micro" else dict(base)
+
+
+def _smoke_evaluation(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    small = {**evaluation, **_SMOKE_EVALUATION}
+    if "sets" in evaluation:
+        small["sets"] = [{**one, **_SMOKE_SET} for one in evaluation["sets"]]
+    if evaluation.get("dev_pass") is not None:
+        small["dev_pass"] = 1
+    return small
 
 
 def tuning_twin(experiment: Experiment) -> Experiment:
@@ -66,14 +81,14 @@ def tuning_twin(experiment: Experiment) -> Experiment:
                 display = f"{origin.display}, lr {rate:g}, {grid.parameter} {_short(value)}"
                 arms.append(replace(origin, id=name, display=display, core=True))
                 overrides[name] = {
+                    **of_scale,
                     "method": {**of_scale.get("method", {}), grid.parameter: value},
                     "train": {**of_scale.get("train", {}), "learning_rate": rate},
                 }
-    sets = [_tuning_set(one) for one in micro.evaluation["sets"]]
-    if any(one.get("verify") for one in micro.evaluation["sets"]):
-        sets = sets[:1]  # sets of harder questions are for results; choosing by them would use them up
+                if "evaluation" in of_scale:
+                    overrides[name]["evaluation"] = _tuning_evaluation(of_scale["evaluation"])
     scale = replace(
-        micro, seeds=1, first_seed=TUNING_SEED, evaluation={**micro.evaluation, "sets": sets}, arms=overrides
+        micro, seeds=1, first_seed=TUNING_SEED, evaluation=_tuning_evaluation(micro.evaluation), arms=overrides
     )
     return Experiment(
         id=experiment.id + TUNING_SUFFIX,
@@ -89,6 +104,15 @@ def tuning_twin(experiment: Experiment) -> Experiment:
         ),
         scales={"micro": scale},
     )
+
+
+def _tuning_evaluation(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    if "sets" not in evaluation:
+        return dict(evaluation)
+    sets = [_tuning_set(one) for one in evaluation["sets"]]
+    if any(one.get("verify") for one in evaluation["sets"]):
+        sets = sets[:1]  # sets of harder questions are for results; choosing by them would use them up
+    return {**evaluation, "sets": sets}
 
 
 def _tuning_set(one: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,7 +31,12 @@ class Arm:
 
 @dataclass(frozen=True)
 class ScaleSettings:
-    """How an experiment looks at one scale. Precedence: `train` < Arm.train < `arms[arm]["train"]` < --set."""
+    """How an experiment looks at one scale. Precedence: `train` < Arm.train < `arms[arm]["train"]` < --set.
+
+    `arms[arm]` may hold "method", "train" and "evaluation", which go over the settings of the scale, and "task" and
+    "base", which replace them: the arms of one experiment may be about several tasks. Sets of questions that belong
+    together then share a `name`, because a report shows the same sets for all arms.
+    """
 
     task: Mapping[str, Any]  # {"name", "options"}
     base: Mapping[
@@ -40,9 +45,7 @@ class ScaleSettings:
     seeds: int
     train: Mapping[str, Any]  # TrainSettings fields
     evaluation: Mapping[str, Any]  # EvaluationSettings fields
-    arms: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(
-        default_factory=dict
-    )  # arm -> {"method": {}, "train": {}}
+    arms: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
     first_seed: int = 0  # tuning uses seeds from 1000, so that no tuned seed is ever reported
 
 

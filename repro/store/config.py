@@ -152,6 +152,8 @@ class EvaluationSet:
     """Score every sample with the trained model as verifier, and record accuracy against the number of samples."""
     kl: bool = False
     """Also estimate the KL divergence to the base from the samples, per sequence and per token."""
+    vote: bool = False
+    """Also record the accuracy of majority votes of 1, 2, 4, … n samples, from the answers that the task reads."""
 
     def validate(self, where: str) -> None:
         positive(self, where, "n")
@@ -162,6 +164,8 @@ class EvaluationSet:
         require(self.name is None or bool(_NAME.fullmatch(self.name)), f"{where}.name={self.name!r} is not a name")
         require(self.name != "dev", f"{where}.name=dev stands for the learning curve's questions: choose another name")
         require(not self.verify or self.n > 1, f"{where}.verify needs a pool of samples: set n to at least 2")
+        require(not (self.vote and self.verify), f"{where}.vote: verify records majority votes already, keep one")
+        require(not self.vote or self.n > 1, f"{where}.vote needs several samples: set n to at least 2")
         require(not (self.kl and self.verify), f"{where}.kl and verify exclude each other: use two sets")
         require(
             not self.kl or self.temperature > 0,
@@ -183,6 +187,8 @@ class EvaluationSettings:
     """Questions of the dev split behind each point of the learning curve."""
     dev_n: int = 4
     """Sampled completions per dev question."""
+    dev_pass: int | None = None
+    """Also record pass@k, at this k, in every point of the learning curve."""
     backend: Literal["transformers", "vllm"] = "transformers"
     """Engine that samples the completions of the sets; points of the learning curve use the trainer's own."""
     budgets: tuple[int, ...] = ()
@@ -193,6 +199,9 @@ class EvaluationSettings:
 
     def validate(self, where: str = "evaluation") -> None:
         positive(self, where, "max_completion", "batch", "dev_questions", "dev_n")
+        if self.dev_pass is not None:
+            good = 0 < self.dev_pass <= self.dev_n
+            require(good, f"{where}.dev_pass={self.dev_pass} must lie in 1 … dev_n={self.dev_n}: raise dev_n")
         require(bool(self.sets), f"{where}.sets is empty: name at least one set")
         wrong = [budget for budget in self.budgets if not 0 < budget <= self.max_completion]
         require(not wrong, f"{where}.budgets must lie in 1 … max_completion={self.max_completion}, not {wrong[:1]}")

@@ -14,7 +14,10 @@ from repro.store.config import TrialConfig
 
 _NAMES = ("experiment", "arm", "variant")
 # Settings that came after the first records: at these values a trial is what it was before they existed.
-_LATER = {"name": None, "verify": False, "kl": False}, {"backend": "transformers", "budgets": []}
+_LATER = (
+    {"name": None, "verify": False, "kl": False, "vote": False},
+    {"backend": "transformers", "budgets": [], "dev_pass": None},
+)
 _WITHOUT_EFFECT = ("trackers", "keep_checkpoints", "checkpoint_every", "processes")
 
 

@@ -67,11 +67,11 @@ def decode_greedy(text: str) -> Outcomes:
 def question_scores(entry: dict[str, Any], metric: str) -> np.ndarray:
     """Score of each question, float (Q,), from one set of a record's "outcomes".
 
-    Metrics: accuracy (Avg@n), greedy, pass@k (1 - C(n-c, k) / C(n, k)), truncated, unparsed; where the set's pool was
-    scored, majority@N, best@N and weighted@N (chance that the rule's answer to N samples is correct) and
-    verifier_accuracy (share of the samples judged rightly); kl and kl_token (nats per response and per token, to the
-    base; may be negative). `InputError` if unknown, if k > n, if N is not among the sizes, or if the set was not
-    decoded greedily, not scored, or not compared with the base.
+    Metrics: accuracy (Avg@n), greedy, pass@k (1 - C(n-c, k) / C(n, k)), truncated, unparsed; where votes were recorded
+    or the set's pool was scored, majority@N (chance that the rule's answer to N samples is correct); of a scored pool
+    best@N and weighted@N as well, and verifier_accuracy (share of the samples judged rightly); kl and kl_token (nats
+    per response and per token, to the base; may be negative). `InputError` if unknown, if k > n, if N is not among the
+    sizes, or if the set was not decoded greedily, not scored, or not compared with the base.
     """
     if metric in KL:
         if entry.get("kl") is None:
@@ -90,7 +90,7 @@ def question_scores(entry: dict[str, Any], metric: str) -> np.ndarray:
     if metric == "verifier_accuracy":
         return np.asarray(_scaling(entry)["verifier"]["right"], dtype=float) / outcomes.correct.shape[1]
     if prefix in RULES and _is_count(k_text):
-        sizes = _scaling(entry)["sizes"]
+        sizes = _curve(entry, prefix)[0]
         if int(k_text) not in sizes:
             raise InputError(f"no {metric}: the record has {prefix}@N for N = {', '.join(map(str, sizes))}")
         return rule_scores(entry, prefix)[:, sizes.index(int(k_text))]
@@ -108,7 +108,14 @@ def question_scores(entry: dict[str, Any], metric: str) -> np.ndarray:
 
 def rule_scores(entry: dict[str, Any], rule: str) -> np.ndarray:
     """Chance that the rule's answer is correct, float (Q, S): question by question, over the sizes of the set."""
-    return np.asarray(_scaling(entry)["curves"][rule], dtype=float).T / 1000
+    return np.asarray(_curve(entry, rule)[1], dtype=float).T / 1000
+
+
+def _curve(entry: dict[str, Any], rule: str) -> tuple[list[int], list[list[int]]]:
+    """Sizes, and thousandths per size and question."""
+    if rule == "majority" and entry.get("vote") is not None:
+        return entry["vote"]["sizes"], entry["vote"]["majority"]
+    return _scaling(entry)["sizes"], _scaling(entry)["curves"][rule]
 
 
 def _scaling(entry: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any, NotRequired, TypedDict
 from repro.errors import InputError
 from repro.store.config import SCALES, experiment_id
 from repro.store.outcomes import LETTERS
-from repro.store.scaling import Scaling, check_scaling
+from repro.store.scaling import Scaling, Vote, check_scaling, check_vote
 
 SCHEMA = 1
 PHASES = (
@@ -53,6 +53,7 @@ class OutcomeSet(TypedDict):
     samples: list[str]  # Q strings of n letters, see repro.store.outcomes
     greedy: str | None  # Q letters, or null if not decoded greedily
     scaling: NotRequired[Scaling | None]  # where the samples were scored by the model as verifier
+    vote: NotRequired[Vote]  # where the set asked for it
     kl: NotRequired[KlSet]  # where the set asked for it
 
 
@@ -69,6 +70,7 @@ class CurvePoint(TypedDict):
     prompts: int  # used so far
     dev_accuracy: float  # Avg@dev_n on the dev split
     updates: int  # optimizer updates so far
+    dev_pass: NotRequired[float]  # pass@evaluation.dev_pass on the dev split
 
 
 class HealthPoint(TypedDict):
@@ -85,6 +87,8 @@ class HealthPoint(TypedDict):
     grad_norm: float | None  # before clipping
     loss: float | None
     length: float | None  # mean completion length in tokens
+    signal: NotRequired[float]  # share of rows whose group has an advantage other than 0 (k-sample methods)
+    signal_by_level: NotRequired[dict[str, list[int]]]  # level of the prompt -> such rows, all rows
 
 
 class Sample(TypedDict):
@@ -293,6 +297,8 @@ def _check_outcomes(name: str, entry: Any) -> None:
         _require(good, f"{where} need one greedy letter per question")
     if entry.get("scaling") is not None:
         check_scaling(where, entry["scaling"], len(questions), len(samples[0]))
+    if entry.get("vote") is not None:
+        check_vote(where, entry["vote"], len(questions), len(samples[0]))
     if entry.get("kl") is not None:
         _check_kl(where, entry["kl"], len(questions))
 

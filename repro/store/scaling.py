@@ -60,6 +60,22 @@ class Scaling(TypedDict):
     budgets: Budgets | None
 
 
+class Vote(TypedDict):
+    """Majority voting without a verifier."""
+
+    sizes: list[int]  # N
+    majority: list[list[int]]  # thousandths: one row per size, one number per question
+
+
+def check_vote(where: str, vote: Any, questions: int, samples: int) -> None:
+    """Raise `InputError` with one line unless `vote` is a `Vote` on `questions` of `samples` each."""
+    where = f"{where}: vote"
+    _require(isinstance(vote, dict), f"{where} is not an object")
+    _increasing(f"{where}.sizes", vote.get("sizes"))
+    _require(vote["sizes"][-1] <= samples, f"{where}.sizes go beyond the {samples} samples per question")
+    _rows(f"{where}.majority", vote.get("majority"), len(vote["sizes"]), questions, whole=True, most=1000)
+
+
 def check_scaling(where: str, scaling: Any, questions: int, samples: int) -> None:
     """Raise `InputError` with one line unless `scaling` is a `Scaling` of `questions` pools of `samples` each."""
     where = f"{where}: scaling"

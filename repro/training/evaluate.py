@@ -10,6 +10,8 @@ import torch
 
 from repro.cost.flops import ForwardFlops
 from repro.errors import InputError
+from repro.evaluation.entry import answer_numbers, vote_entry
+from repro.evaluation.metrics import correct_matrix
 from repro.sampling.transformers_backend import generate
 from repro.sampling.uniforms import Draw
 
@@ -29,13 +31,15 @@ class Graded:
     greedy: str | None  # one letter per question
     texts: list[dict] = field(default_factory=list)  # a few completions, for the record
     scaling: dict | None = None
+    vote: dict | None = None  # entry of majority voting (`repro.evaluation.entry.vote_entry`), where asked for
     ids: list[tuple[list[int], list[int]]] | None = None  # prompt and completion of every sample, where asked for
 
     def to_json(self) -> dict:
         entry = {
             "questions": self.questions, "levels": self.levels, "samples": self.samples, "greedy": self.greedy,
         }  # fmt: skip
-        return entry if self.scaling is None else {**entry, "scaling": self.scaling}
+        more = {"scaling": self.scaling, "vote": self.vote}
+        return entry | {name: value for name, value in more.items() if value is not None}
 
 
 @dataclass
@@ -164,17 +168,19 @@ def _letters(policy: Policy, task, prompts: list, completions: list[list[int]]) 
 def grade(
     policy: Policy, task, prompts: list, *, seed: int, n: int, temperature: float, greedy: bool,
     stream: str = "evaluate", step: int = 0, keep_texts: int = 0, pool=None, keep_ids: bool = False,
+    vote: bool = False,
 ) -> Graded:  # fmt: skip
     """Sample `n` completions per prompt (and one greedily), and grade them. Rows are generated in a fixed order.
 
     A `repro.training.pool.Pool` judges every sample, and keeps the chunks so that a killed evaluation goes on. It
-    keeps no ids, so `keep_ids` does without one.
+    keeps neither ids nor votes, so `keep_ids` and `vote` do without one.
     """
     ids = encode(policy.tokenizer, task, prompts, policy.max_prompt)
     rows = [(question, index) for question in range(len(prompts)) for index in range(n)]
     letters: list[str] = []
     texts: list[dict] = []
     pairs: list[tuple[list[int], list[int]]] = []
+    answers: list[str | None] = []
     for number, start in enumerate(range(0, len(rows), policy.batch)):
         chunk = rows[start : start + policy.batch]
         kept = pool.load(number) if pool is not None else None
@@ -184,6 +190,8 @@ def grade(
             questions = [prompts[q] for q, _ in chunk]
             completions = policy.complete(asked, draws if temperature > 0 else None, temperature)
             got, decoded = _letters(policy, task, questions, completions)
+            if vote:
+                answers.extend(task.answers(decoded, questions))
             if keep_ids:
                 pairs.extend(zip(asked, completions, strict=True))
             if pool is not None:
@@ -209,12 +217,14 @@ def grade(
         for start in range(0, len(prompts), policy.batch):
             completions = policy.complete(ids[start : start + policy.batch], None, temperature)
             greedy_letters += "".join(_letters(policy, task, prompts[start : start + policy.batch], completions)[0])
+    samples = ["".join(letters[q * n : (q + 1) * n]) for q in range(len(prompts))]
     return Graded(
         questions=[prompt.source_id or str(prompt.id) for prompt in prompts],
         levels=[prompt.level for prompt in prompts],
-        samples=["".join(letters[q * n : (q + 1) * n]) for q in range(len(prompts))],
+        samples=samples,
         greedy=greedy_letters,
         texts=texts,
         scaling=None if pool is None else pool.scaling(len(prompts), n, "".join(letters)),
+        vote=vote_entry(answer_numbers(answers, n), correct_matrix(samples)) if vote else None,
         ids=pairs if keep_ids else None,
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from repro.evaluation.entry import scaling_entry
+from repro.evaluation.entry import answer_numbers, scaling_entry
 from repro.store.files import write_whole
 from repro.tasks.verdict import VerdictTokens
 from repro.training.verdicts import Judge, verdict_scores
@@ -67,17 +67,10 @@ class Pool:
         def column(name: str) -> list:
             return [item for number in sorted(self.chunks) for item in self.chunks[number][name]]
 
-        answers = np.full(questions * n, -1)
-        texts = column("answers")
-        for question in range(questions):
-            known: dict[str, int] = {}
-            for place in range(question * n, (question + 1) * n):
-                if texts[place] is not None:
-                    answers[place] = known.setdefault(texts[place], len(known))
         correct = np.array([letter in "cC" for letter in letters])
         shape = (questions, n)
         return scaling_entry(
-            answers.reshape(shape),
+            answer_numbers(column("answers"), n),
             correct.reshape(shape),
             np.array(column("yes")).reshape(shape),
             np.array(column("no")).reshape(shape),

@@ -15,8 +15,9 @@ import torch
 from transformers import AutoTokenizer
 
 from repro.errors import InputError, TrialError
-from repro.evaluation.entry import scaling_metrics
-from repro.evaluation.metrics import summarize
+from repro.evaluation.entry import scaling_metrics, vote_metrics
+from repro.evaluation.metrics import correct_matrix, summarize
+from repro.evaluation.pass_at_k import pass_at_k
 from repro.store.config import TrialConfig
 from repro.store.records import find, write_record
 from repro.store.workspace import Workspace, user_cache
@@ -171,15 +172,17 @@ class _Run:
             )  # fmt: skip
             policy.charge(cost)
         completions = step * train.completions_per_step
-        self.curve.append(
-            {
-                "step": step,
-                "completions": completions,
-                "prompts": completions // self.setup.method.config.n,
-                "updates": trainer.state.global_step,
-                "dev_accuracy": summarize(graded.samples)["accuracy"],
-            }
-        )
+        point = {
+            "step": step,
+            "completions": completions,
+            "prompts": completions // self.setup.method.config.n,
+            "updates": trainer.state.global_step,
+            "dev_accuracy": summarize(graded.samples)["accuracy"],
+        }
+        if evaluation.dev_pass is not None:
+            correct = correct_matrix(graded.samples).sum(axis=1)
+            point["dev_pass"] = float(pass_at_k(evaluation.dev_n, correct, evaluation.dev_pass).mean())
+        self.curve.append(point)
 
     def _evaluate(self, model) -> tuple[dict, dict, list]:
         outcomes, metrics, texts = {}, {}, []
@@ -192,7 +195,7 @@ class _Run:
                     graded = grade(
                         policy, task, prompts, seed=self.config.seed, n=item.n, temperature=item.temperature,
                         greedy=item.greedy, keep_texts=share, pool=self._pool(name, policy) if item.verify else None,
-                        keep_ids=item.kl,
+                        keep_ids=item.kl, vote=item.vote,
                     )  # fmt: skip
                     policy.charge(cost)
                 outcomes[name] = graded.to_json()
@@ -203,6 +206,8 @@ class _Run:
                 if engine is not None:
                     gap = engine_mismatch(policy, task, prompts, seed=self.config.seed, temperature=item.temperature)
                     summary |= {} if gap is None else {"sampler_mismatch": gap}
+                if graded.vote is not None:
+                    summary |= vote_metrics(graded.vote)
                 if graded.scaling is not None:
                     summary |= scaling_metrics(graded.scaling, item.n)
                 metrics.update({f"{name}/{metric}": value for metric, value in summary.items()})
