@@ -52,7 +52,18 @@ class Box:
             "scratch": max(limits.file_bytes, limits.output_bytes + 1),
             "memory": limits.memory_bytes if confine_address_space else None,
         }  # fmt: skip
-        command = [_python(), "-s", "-S", "-P", "-X", "utf8", "-c", _server(), json.dumps(settings)]
+        command = [
+            _python(),
+            "-s",
+            "-S",
+            "-P",
+            "-X",
+            "utf8",
+            "-c",
+            _text("server"),
+            json.dumps(settings),
+            _text("child"),
+        ]
         try:
             if groups is None:
                 self.scratch = tempfile.mkdtemp(prefix="repro-unsafe-")
@@ -204,8 +215,8 @@ def _environment() -> dict[str, str]:
 
 
 @functools.cache
-def _server() -> str:
-    return Path(__file__).with_name("server.py").read_text(encoding="utf-8")
+def _text(name: str) -> str:
+    return Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
 
 
 @functools.cache
@@ -223,9 +234,10 @@ def _bubblewrap(scratch_bytes: int) -> list[str]:
     else:
         libraries = [prefix]
     command = [
-        shutil.which("bwrap") or "bwrap", "--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts",
-        "--unshare-cgroup-try", "--disable-userns", "--uid", "65534", "--gid", "65534", "--hostname", "sandbox",
-        "--clearenv", "--cap-drop", "ALL", "--die-with-parent", "--new-session", "--as-pid-1",
+        shutil.which("bwrap") or "bwrap",
+        "--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
+        "--disable-userns", "--uid", "65534", "--gid", "65534", "--hostname", "sandbox", "--clearenv",
+        "--cap-drop", "ALL", "--die-with-parent", "--new-session", "--as-pid-1",
     ]  # fmt: skip
     for name, value in _environment().items():
         command += ["--setenv", name, value]

@@ -143,11 +143,11 @@ def _probe(found: cgroup.Groups) -> str:
     except OSError:
         entries = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        places = ["/", "/usr", "/dev", "/etc", str(home)]
         look = Calls(
             _LOOK,
             (f"connects({listener.getsockname()[1]})", "interfaces()", f"visible({str(home)!r}, {entries!r})",
-             "dict(os.environ)", "[folder for folder in ('/', '/usr', '/dev', '/etc', " f"{str(home)!r}) if writes(folder)]",
-             "os.path.exists('/proc/self')"),
+             "dict(os.environ)", f"[folder for folder in {places} if writes(folder)]", "os.path.exists('/proc/self')"),
         )  # fmt: skip
         # The address space of the last program is not limited, so that its memory is stopped by the cgroup alone.
         forked, looked = run_in(found, [Calls(_FORKS, ("forks()",)), look], _PROBE)

@@ -1,19 +1,11 @@
 """The warm interpreter: it forks once per program and reports what became of it. Never imported by the suite.
 
-`box.py` hands this text to `python -c`, so that no file of it can be read inside. It uses the standard library alone.
-In the sandbox it is process 1, which no process inside can signal, and kill(-1) from it ends all that is left over.
-
-How an assertion job is kept from reporting a success of its own:
-1. The fork returns into `run`, so that no frame above the program holds anything the server knows of the job.
-2. Two random tokens exist only on the evaluation stack of `run`, where neither frames nor the garbage collector's
-   lists lead to; they answer for "the code has run" and "the tests have run".
-3. The server sends the tests only against the first token, and any other bytes on the channel are a forgery.
-4. Before the tests run, builtins and modules are put back, and threads left over end the job; nothing can be traced.
+`box.py` hands this text and that of `child.py` to `python -c`, so that no file of them can be read inside. They use
+the standard library alone. In the sandbox this is process 1, which no process inside can signal, and kill(-1) from it
+ends all that is left over.
 """
 
 import _socket
-import _thread
-import atexit
 import builtins
 import functools
 import gc
@@ -24,13 +16,10 @@ import resource
 import select
 import signal
 import sys
-import threading
 import time
 import types
 
-OUT_OF_MEMORY, FILE_TOO_LARGE, WRONG = 42, 43, 44  # how a child says why it ended; nothing is gained by lying
-CHUNK, MOST_VALUE = 1 << 15, 1 << 14
-ESSENTIAL = {"__import__", "__build_class__", "__name__", "__debug__"}
+CHUNK = 1 << 15
 KINDS = ASSERTS, STDIO, CALLS = b"a", b"s", b"c"
 PRELOADED = """
     abc array bisect cmath collections collections.abc contextlib copy dataclasses datetime decimal enum fractions
@@ -46,7 +35,8 @@ GUARDED = """
 class Server:
     """One sandbox: reads jobs from `jobs`, writes a reply for each to `replies`."""
 
-    def __init__(self, settings):
+    def __init__(self, settings, child):
+        self.child_module = child
         self.boxed, self.cpu, self.wall, self.output, self.scratch = (settings[name] for name in (
             "boxed", "cpu", "wall", "output", "scratch"))  # fmt: skip
         self.jobs, self.replies = settings["jobs"], settings["replies"]
@@ -136,14 +126,15 @@ class Server:
             sys.modules["__main__"] = types.ModuleType("__main__")
         space = vars(module)
         space["__builtins__"] = builtins
-        fail = functools.partial(failure, channel)
+        child = self.child_module
+        fail = functools.partial(child.failure, channel)
         if kind == ASSERTS:
-            first = functools.partial(run_code, space, source)
-            second = functools.partial(run_tests, space, channel, self.real, self.guarded)
+            first = functools.partial(child.run_code, space, source)
+            second = functools.partial(child.run_tests, space, channel, self.real, self.guarded)
             return [first, second, functools.partial(os.write, channel), tokens, fail, os._exit]
         if kind == STDIO:
-            return [functools.partial(run_program, space, source), None, None, None, fail, os._exit]
-        job = functools.partial(run_calls, space, source, late, channel, self.output)
+            return [functools.partial(child.run_program, space, source), None, None, None, fail, os._exit]
+        job = functools.partial(child.run_calls, space, source, late, channel, self.output)
         return [job, None, None, None, fail, os._exit]
 
     def watch(self, kind, child, channel, tests, tokens):
@@ -207,8 +198,8 @@ class Server:
                 return b"o"
             return b"m" if number == signal.SIGKILL else b"e"
         code = os.WEXITSTATUS(status)
-        if code in (OUT_OF_MEMORY, FILE_TOO_LARGE, WRONG):
-            return {OUT_OF_MEMORY: b"m", FILE_TOO_LARGE: b"o", WRONG: b"w"}[code]
+        if code in (self.child_module.OUT_OF_MEMORY, self.child_module.WRONG):
+            return b"m" if code == self.child_module.OUT_OF_MEMORY else b"w"
         if code != 0 or step < 0:
             return b"e"
         return b"p" if kind != ASSERTS or step == 2 else b"x"
@@ -252,135 +243,6 @@ class Server:
             return False
 
 
-def alone():
-    """Threads left over could undo what is put back below, so they end the job."""
-    if _thread._count():
-        raise RuntimeError("threads were left running")
-
-
-def run_code(space, source):
-    """The first half of an assertion job; returns the length of a token, so that a slice of one is all of it."""
-    setup, code, keeps = json.loads(source)
-    for text, name in ((setup, "<setup>"), (code, "<program>")):
-        if text:
-            exec(compile(text, name, "exec", 0, True, 0), space)
-    alone()
-    space["__keeps__"] = keeps
-    return 16
-
-
-def run_tests(space, channel, real, guarded, written):
-    """The second half: the tests come only now, and get true builtins and modules.
-
-    Only what the tests name is put back: touching every object of fifteen modules costs a copy of each of their pages.
-    """
-    pieces = []
-    while (piece := os.read(channel, 1 << 16)) != b".":
-        if not piece:
-            raise RuntimeError("the tests did not come")
-        pieces.append(piece)
-    text = b"".join(pieces).decode()
-    code = compile(text, "<tests>", "exec", 0, True, 0)
-    keeps = set(space.pop("__keeps__"))
-    tested = {name: value for name, value in space.items() if name not in real or name in keeps or name[:2] == "__"}
-    tested["__builtins__"] = {name: real[name] for name in names_in(code) & real.keys() | ESSENTIAL}
-    for name, module, known in guarded:
-        if name in text:
-            sys.modules[name] = module
-            vars(module).update(known)
-    exec(code, tested)
-    alone()
-    return 16
-
-
-def names_in(code):
-    """All names that code uses, also in the functions it defines; every builtin if it may compute names."""
-    names = set(code.co_names)
-    if names & {"eval", "exec", "globals", "getattr", "vars"}:
-        return set(dir(builtins))
-    for constant in code.co_consts:
-        if type(constant) is types.CodeType:
-            names |= names_in(constant)
-    return names
-
-
-def run_program(space, source):
-    code = 0
-    try:
-        exec(compile(source.decode(), "<program>", "exec", 0, True, 0), space)
-    except SystemExit as ending:
-        code = 0 if ending.code in (None, 0) else 1
-    threading._shutdown()
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    if code:
-        raise RuntimeError("the program ended with an exit code other than 0")
-
-
-def run_calls(space, source, expressions, channel, most):
-    exec(compile(source.decode(), "<program>", "exec", 0, True, 0), space)
-    for text in json.loads(expressions):
-        try:
-            value = eval(compile(text, "<expression>", "eval", 0, True, 0), space)
-            found = b"=" + plain(value).encode("utf-8", "backslashreplace")
-        except MemoryError:
-            raise
-        except BaseException as error:
-            found = b"-" + describe(error)
-        os.write(channel, found if len(found) <= min(most, MOST_VALUE) else b"-ValueError: the value is too long")
-
-
-def plain(value, depth=0):
-    """The repr of a plain value; ValueError for any other."""
-    kind = type(value)
-    if kind in (int, float, str, bool, type(None)):
-        return repr(value)
-    if depth > 50:
-        raise ValueError("nested too deeply")
-    if kind is dict:
-        return "{" + ", ".join(f"{plain(k, depth + 1)}: {plain(v, depth + 1)}" for k, v in value.items()) + "}"
-    if kind is list:
-        return "[" + ", ".join([plain(one, depth + 1) for one in value]) + "]"
-    if kind is tuple:
-        return "(" + ", ".join([plain(one, depth + 1) for one in value]) + (",)" if len(value) == 1 else ")")
-    raise ValueError(f"not a plain value: {kind.__name__}")
-
-
-def describe(error):
-    try:
-        text = f"{type(error).__name__}: {error}".rstrip(": ")
-    except BaseException:
-        text = "an exception that cannot be shown"
-    return text[:200].encode("utf-8", "backslashreplace").replace(b"\0", b"")
-
-
-def failure(channel, error):
-    """Tell the server why, and by which exit code."""
-    os.write(channel, b"!" + describe(error))
-    if isinstance(error, MemoryError):
-        return OUT_OF_MEMORY
-    return WRONG if isinstance(error, AssertionError) else 1
-
-
-def run(steps):
-    """The program, in the child. Never returns."""
-    first, second, write, tokens, fail, leave = steps
-    code = 1
-    try:
-        if tokens is None:
-            first()
-        else:
-            pop = tokens.pop
-            # Both tokens are on the evaluation stack before anything runs. `first` and `second` are partial objects:
-            # a call of a plain function would make the stack visible to gc.get_referents.
-            write(pop()[: second(write(pop()[: first()]))])
-        code = 0
-    except BaseException as error:
-        code = fail(error)
-    finally:
-        leave(code)
-
-
 def prepare(settings):
     """Limits that hold for the server too, imports, and a heap that forks share."""
     os.register_at_fork = lambda **_: None  # `random` would seed itself in every child; it gets a fixed seed
@@ -408,5 +270,7 @@ def prepare(settings):
 
 if __name__ == "__main__":
     given = json.loads(sys.argv[1])
+    module = types.ModuleType("child")
+    exec(compile(sys.argv[2], "<sandbox>", "exec"), vars(module))
     prepare(given)
-    run(Server(given).serve())
+    module.run(Server(given, module).serve())

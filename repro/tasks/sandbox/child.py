@@ -1,0 +1,151 @@
+"""What a forked child does: the program of one job. Never imported by the suite; see `server.py`.
+
+How an assertion job is kept from reporting a success of its own:
+1. The fork returns from the server into `run`, so that no frame above the program holds anything the server knows.
+2. Two random tokens exist only on the evaluation stack of `run`, where neither frames nor the garbage collector's
+   lists lead to; they answer for "the code has run" and "the tests have run".
+3. The server sends the tests only against the first token, and any other bytes on the channel are a forgery.
+4. Before the tests run, builtins and modules are put back, and threads left over end the job; nothing can be traced.
+"""
+
+import _thread
+import atexit
+import builtins
+import json
+import os
+import sys
+import threading
+import types
+
+OUT_OF_MEMORY, WRONG = 42, 44  # how a child says why it ended; nothing is gained by lying
+MOST_VALUE = 1 << 14
+ESSENTIAL = {"__import__", "__build_class__", "__name__", "__debug__"}
+
+
+def alone():
+    """Threads left over could undo what is put back below, so they end the job."""
+    if _thread._count():
+        raise RuntimeError("threads were left running")
+
+
+def run_code(space, source):
+    """The first half of an assertion job; returns the length of a token, so that a slice of one is all of it."""
+    setup, code, keeps = json.loads(source)
+    for text, name in ((setup, "<setup>"), (code, "<program>")):
+        if text:
+            exec(compile(text, name, "exec", 0, True, 0), space)
+    alone()
+    space["__keeps__"] = keeps
+    return 16
+
+
+def run_tests(space, channel, real, guarded, written):
+    """The second half: the tests come only now, and get true builtins and modules.
+
+    Only what the tests name is put back: touching every object of fifteen modules costs a copy of each of their pages.
+    """
+    pieces = []
+    while (piece := os.read(channel, 1 << 16)) != b".":
+        if not piece:
+            raise RuntimeError("the tests did not come")
+        pieces.append(piece)
+    text = b"".join(pieces).decode()
+    code = compile(text, "<tests>", "exec", 0, True, 0)
+    keeps = set(space.pop("__keeps__"))
+    tested = {name: value for name, value in space.items() if name not in real or name in keeps or name[:2] == "__"}
+    tested["__builtins__"] = {name: real[name] for name in names_in(code) & real.keys() | ESSENTIAL}
+    for name, module, known in guarded:
+        if name in text:
+            sys.modules[name] = module
+            vars(module).update(known)
+    exec(code, tested)
+    alone()
+    return 16
+
+
+def names_in(code):
+    """All names that code uses, also in the functions it defines; every builtin if it may compute names."""
+    names = set(code.co_names)
+    if names & {"eval", "exec", "globals", "getattr", "vars"}:
+        return set(dir(builtins))
+    for constant in code.co_consts:
+        if type(constant) is types.CodeType:
+            names |= names_in(constant)
+    return names
+
+
+def run_program(space, source):
+    code = 0
+    try:
+        exec(compile(source.decode(), "<program>", "exec", 0, True, 0), space)
+    except SystemExit as ending:
+        code = 0 if ending.code in (None, 0) else 1
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    if code:
+        raise RuntimeError("the program ended with an exit code other than 0")
+
+
+def run_calls(space, source, expressions, channel, most):
+    exec(compile(source.decode(), "<program>", "exec", 0, True, 0), space)
+    for text in json.loads(expressions):
+        try:
+            value = eval(compile(text, "<expression>", "eval", 0, True, 0), space)
+            found = b"=" + plain(value).encode("utf-8", "backslashreplace")
+        except MemoryError:
+            raise
+        except BaseException as error:
+            found = b"-" + describe(error)
+        os.write(channel, found if len(found) <= min(most, MOST_VALUE) else b"-ValueError: the value is too long")
+
+
+def plain(value, depth=0):
+    """The repr of a plain value; ValueError for any other."""
+    kind = type(value)
+    if kind in (int, float, str, bool, type(None)):
+        return repr(value)
+    if depth > 50:
+        raise ValueError("nested too deeply")
+    if kind is dict:
+        return "{" + ", ".join(f"{plain(k, depth + 1)}: {plain(v, depth + 1)}" for k, v in value.items()) + "}"
+    if kind is list:
+        return "[" + ", ".join([plain(one, depth + 1) for one in value]) + "]"
+    if kind is tuple:
+        return "(" + ", ".join([plain(one, depth + 1) for one in value]) + (",)" if len(value) == 1 else ")")
+    raise ValueError(f"not a plain value: {kind.__name__}")
+
+
+def describe(error):
+    try:
+        text = f"{type(error).__name__}: {error}".rstrip(": ")
+    except BaseException:
+        text = "an exception that cannot be shown"
+    return text[:200].encode("utf-8", "backslashreplace").replace(b"\0", b"")
+
+
+def failure(channel, error):
+    """Tell the server why, and by which exit code."""
+    os.write(channel, b"!" + describe(error))
+    if isinstance(error, MemoryError):
+        return OUT_OF_MEMORY
+    return WRONG if isinstance(error, AssertionError) else 1
+
+
+def run(steps):
+    """The program, in the child. Never returns."""
+    first, second, write, tokens, fail, leave = steps
+    code = 1
+    try:
+        if tokens is None:
+            first()
+        else:
+            pop = tokens.pop
+            # Both tokens are on the evaluation stack before anything runs. `first` and `second` are partial objects:
+            # a call of a plain function would make the stack visible to gc.get_referents.
+            write(pop()[: second(write(pop()[: first()]))])
+        code = 0
+    except BaseException as error:
+        code = fail(error)
+    finally:
+        leave(code)
