@@ -50,6 +50,12 @@ TASKS = {
             "LadderTask",
             "left-to-right calculation modulo 100 with worked steps; levels are kinds and numbers of operations",
         ),
+        TaskInfo(
+            "synthesis",
+            "repro.tasks.synthesis",
+            "SynthesisTask",
+            "a Python expression from examples of a function, executed; levels are numbers of operations",
+        ),
         _real("svamp", "SVAMP: short word problems, 700 train / 300 test", ("ChilleD/SVAMP",), "MIT"),
         _real("gsm8k", "GSM8K: grade-school word problems, 7,473 train / 1,319 test", ("openai/gsm8k",), "MIT"),
         _real(

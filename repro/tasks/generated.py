@@ -72,6 +72,10 @@ class GeneratedTask(Task):
     def work_out(self, question: str, rng: Generator | None = None) -> tuple[str, int]:
         """The worked solution and the number it ends with; with an `rng`, one random slip that makes it wrong."""
 
+    def identity(self, prompt: Prompt) -> str:
+        """What two prompts share if they are the same question."""
+        return self.canonical(prompt.question)
+
     def vocabulary(self) -> list[str]:
         """The characters a micro tokenizer needs for this task, whatever its options."""
         return list(self.symbols)
@@ -142,7 +146,7 @@ class GeneratedTask(Task):
     def provenance(self) -> list[dict]:
         """See Task. The hash covers the rl, dev and test prompts; the overlap is that of rl and test questions."""
         lists = {split: self.prompts(split) for split in SIZES}
-        trained = {self.canonical(prompt.question) for prompt in lists["rl"]}
+        trained = {self.identity(prompt) for prompt in lists["rl"]}
         return [
             {
                 "task": self.name,
@@ -151,7 +155,7 @@ class GeneratedTask(Task):
                 "revision": f"generator {self.version}",
                 "sha256": prompts_sha256([prompt for prompts in lists.values() for prompt in prompts]),
                 "rows": sum(map(len, lists.values())),
-                "overlap": {"exact": sum(self.canonical(prompt.question) in trained for prompt in lists["test"])},
+                "overlap": {"exact": sum(self.identity(prompt) in trained for prompt in lists["test"])},
             }
         ]
 
