@@ -109,13 +109,13 @@ def select(
 
 
 def chosen(records: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The best grid point of every arm by dev accuracy, from the records of tuning experiments.
+    """The best grid point of every arm by its grid's metric on dev questions, from the records of tuning experiments.
 
-    Returns {arm: {"learning_rate", <parameter>: value, "accuracy", "trials": seeds behind it}}. Failed trials are left
-    out; accuracy is the mean over the point's seeds; a tie goes to the point that comes first in the grid (the lowest
-    rate). An arm of which some grid point has no record is left out too: an incomplete grid chooses nothing.
+    Returns {arm: {"learning_rate", <parameter>: value, <metric>: score, "trials": seeds behind it}}. Failed trials are
+    left out; the score is the mean over the point's seeds; a tie goes to the point that comes first in the grid (the
+    lowest rate). An arm of which some grid point has no record is left out too: an incomplete grid chooses nothing.
     """
-    scores: dict[tuple[str, str], list[float]] = defaultdict(list)
+    done: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
     seen: set[tuple[str, str]] = set()
     for record in records:
         if not record["experiment"].endswith(TUNING_SUFFIX) or record.get("variant") or record["scale"] != "micro":
@@ -123,7 +123,7 @@ def chosen(records: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
         point = (record["experiment"].removesuffix(TUNING_SUFFIX), record["arm"])
         seen.add(point)
         if record["status"] == "done":
-            scores[point].append(_dev_accuracy(record))
+            done[point].append(record)
     best: dict[str, dict[str, Any]] = {}
     for experiment in experiments().values():
         for arm, grid in experiment.tuning.items():
@@ -132,22 +132,22 @@ def chosen(records: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
             if not all(key in seen for key in keys):
                 continue
             for key, (rate, value) in zip(keys, points, strict=True):
-                if not scores[key]:
+                if not done[key]:
                     continue
-                accuracy = sum(scores[key]) / len(scores[key])
-                if arm not in best or accuracy > best[arm]["accuracy"]:
+                score = sum(_dev_score(record, grid.metric) for record in done[key]) / len(done[key])
+                if arm not in best or score > best[arm][grid.metric]:
                     best[arm] = {
                         "learning_rate": rate,
                         grid.parameter: value,
-                        "accuracy": accuracy,
-                        "trials": len(scores[key]),
+                        grid.metric: score,
+                        "trials": len(done[key]),
                     }
     return best
 
 
-def _dev_accuracy(record: Mapping[str, Any]) -> float:
+def _dev_score(record: Mapping[str, Any], metric: str) -> float:
     metrics = record["metrics"]
-    names = ["dev/accuracy", *sorted(name for name in metrics if name.endswith("/accuracy"))]
+    names = [f"dev/{metric}", *sorted(name for name in metrics if name.endswith(f"/{metric}"))]
     return float(next(metrics[name] for name in names if name in metrics))
 
 

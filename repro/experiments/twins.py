@@ -118,6 +118,8 @@ def _tuning_evaluation(evaluation: Mapping[str, Any]) -> dict[str, Any]:
 def _tuning_set(one: Mapping[str, Any]) -> dict[str, Any]:
     """A set on the dev split. A pool of judged samples shrinks to a few: every arm is tuned for sampled accuracy."""
     plain = {**one, "split": "dev"}
+    if plain.get("name") == "test":
+        plain["name"] = "tuning"
     return {**plain, "verify": False, "n": min(one["n"], _TUNING_SAMPLES)} if one.get("verify") else plain
 
 

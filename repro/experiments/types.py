@@ -97,6 +97,7 @@ class TuningGrid:
     parameter: str
     values: tuple[Any, Any]
     short: str  # the parameter's name inside arm ids: "beta" in ppo-n1--lr0.0001-beta0.01
+    metric: str = "accuracy"  # by which the best point is chosen, on dev questions: what the arm trains for
 
 
 @dataclass(frozen=True)
