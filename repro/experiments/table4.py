@@ -70,6 +70,9 @@ def _arms(tuned: Mapping[str, Mapping[str, Any]], code: Mapping[str, Any], train
         arms[arm.id] = {"method": method, "train": dict(settings["train"])}
         if name == "mean-many":
             arms[arm.id]["train"] |= _many(train)
+        if "minibatches" in arm.method_config:  # rows of an update are whole micro-batches
+            rows = train["completions_per_step"] // arm.method_config["minibatches"]
+            arms[arm.id]["train"]["micro_batch"] = min(rows, train["micro_batch"])
         if task == "code":
             arms[arm.id] |= code
     return arms

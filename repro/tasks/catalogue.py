@@ -54,7 +54,7 @@ TASKS = {
             "synthesis",
             "repro.tasks.synthesis",
             "SynthesisTask",
-            "a Python expression from examples of a function, executed; levels are numbers of operations",
+            "a Python expression from an example of what it does, executed; levels are numbers of operations",
         ),
         _real("svamp", "SVAMP: short word problems, 700 train / 300 test", ("ChilleD/SVAMP",), "MIT"),
         _real("gsm8k", "GSM8K: grade-school word problems, 7,473 train / 1,319 test", ("openai/gsm8k",), "MIT"),

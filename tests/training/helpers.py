@@ -37,6 +37,10 @@ METHODS = {
     "astar-po": {"n": 1, "samples": 4, "minibatches": 2},
     "astar-po-entropy": {"n": 2, "samples": 4, "minibatches": 1, "entropy_coefficient": 0.01},
     "rebel": {"n": 4, "minibatches": 2},
+    "ksample": {"n": 4, "objective": "majority", "beta": 0.01},
+    "ksample-clipped": {"n": 4, "k": 2, "variant": "biased", "clip": True, "minibatches": 2},
+    "pkpo": {"n": 4, "k": 2},
+    "passk-training": {"n": 4, "k": 2},
 }
 
 
