@@ -189,7 +189,7 @@ PAPER = ScaleSettings(
     ),
 )
 
-_RATES = (1e-4, 2e-4, 4e-4, 8e-4)
+_RATES = {"math": (2.5e-5, 5e-5, 1e-4, 2e-4), "code": (1e-4, 2e-4, 4e-4, 8e-4)}
 _METRICS = {"mean": "accuracy", "pass": f"pass@{K}", "pass-biased": f"pass@{K}", "majority": f"majority@{K}"}
 
 EXPERIMENT = Experiment(
@@ -214,7 +214,7 @@ EXPERIMENT = Experiment(
     ledger=LEDGER,
     scales={"micro": MICRO, "small": SMALL, "paper": PAPER},
     tuning={
-        f"{task}-{arm}": TuningGrid(_RATES, "beta", (0.0, 0.02), "beta", metric)
+        f"{task}-{arm}": TuningGrid(_RATES[task], "beta", (0.0, 0.02), "beta", metric)
         for task in ("math", "code")
         for arm, metric in _METRICS.items()
     },
