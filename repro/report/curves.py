@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 
 from repro.experiments.types import Experiment
 from repro.report import style
+from repro.report.blocks import Block, blocks
 from repro.report.format import csv_text, write_text
-from repro.report.summary import trials
 
 Record = dict[str, Any]
 SMOOTHING = 5  # training steps
@@ -56,7 +56,7 @@ def smooth(series: Sequence[tuple[float, float | None]], width: int = SMOOTHING)
 
 
 def learning_curves(experiment: Experiment, records: Sequence[Record], stem: Path) -> list[Path]:
-    """Dev accuracy and training reward against sampled completions."""
+    """Dev accuracy and training reward against sampled completions; a row of panels per task."""
 
     def dev(record: Record):
         return [(p["completions"], 100 * p["dev_accuracy"]) for p in record["curve"] if p["dev_accuracy"] is not None]
@@ -69,9 +69,15 @@ def learning_curves(experiment: Experiment, records: Sequence[Record], stem: Pat
         ("dev_accuracy", "Dev accuracy (%)", dev),
         ("reward", f"Training reward (trailing mean of {SMOOTHING} steps)", reward),
     ]
+    parts = blocks(experiment, records)
+    several = len(parts) > 1
+    rows = []
     with style.styled():
-        figure = style.new_figure(style.PAGE, 2.5)
-        rows = _panels(experiment, records, figure.subplots(1, 2), panels)
+        figure = style.new_figure(style.PAGE, 0.7 + 1.8 * len(parts))
+        for line, part in zip(figure.subplots(len(parts), 2, squeeze=False), parts, strict=True):
+            rows += _panels(part, line, panels)
+            if several:
+                line[0].set_ylabel(part.title)
         apart = ", stage 1 not counted" if any(r.get("stage1") for r in records) else ""
         figure.supxlabel(f"Sampled completions{apart} (line: mean, band: range over seeds)", fontsize=8)
         arm_legend(figure)
@@ -80,7 +86,7 @@ def learning_curves(experiment: Experiment, records: Sequence[Record], stem: Pat
 
 
 def health_panel(experiment: Experiment, records: Sequence[Record], stem: Path) -> list[Path]:
-    """Eight figures of one training run's health in one panel."""
+    """Eight figures of one training run's health in one panel each; two rows of panels per task."""
 
     def series(column: str, factor: float) -> Callable[[Record], list]:
         def read(record: Record):
@@ -90,10 +96,17 @@ def health_panel(experiment: Experiment, records: Sequence[Record], stem: Path) 
         return read
 
     panels = [(column, title, series(column, factor)) for column, title, factor in HEALTH]
+    parts = blocks(experiment, records)
+    rows = []
     with style.styled():
-        figure = style.new_figure(style.PAGE, 3.6)
-        axes = figure.subplots(2, 4, sharex=True)
-        rows = _panels(experiment, records, axes.flat, panels)
+        figure = style.new_figure(style.PAGE, 0.5 + 3.1 * len(parts))
+        axes = figure.subplots(2 * len(parts), 4, sharex=True)
+        for i, part in enumerate(parts):
+            own = axes[2 * i : 2 * i + 2]
+            rows += _panels(part, own.flat, panels)
+            if len(parts) > 1:
+                for line in own:
+                    line[0].set_ylabel(part.title)
         figure.supxlabel(
             f"Training step (line: mean, trailing over {SMOOTHING} steps; band: range over seeds)", fontsize=8
         )
@@ -102,9 +115,10 @@ def health_panel(experiment: Experiment, records: Sequence[Record], stem: Path) 
     return [*paths, _csv(stem, rows, "step")]
 
 
-def _panels(experiment, records, axes, panels) -> list[list[Any]]:
-    """Draw one line per arm into each panel; returns the rows of the CSV."""
-    done = [r for r in trials(records, experiment) if r["status"] == "done"]
+def _panels(part: Block, axes, panels) -> list[list[Any]]:
+    """Draw one line per arm of one task into each panel; returns the rows of the CSV."""
+    experiment = part.experiment
+    done = [r for r in part.records if r["status"] == "done"]
     styles = style.arm_style(experiment)
     rows = []
     for axis, (column, title, read) in zip(axes, panels, strict=True):

@@ -18,7 +18,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from repro.experiments.types import Experiment
+from repro.experiments.types import Arm, Experiment
+from repro.methods.ksample_configs import KsampleConfig
 from repro.report.format import write_bytes
 from repro.report.scaling import pairs
 
@@ -37,6 +38,15 @@ ARM_LOOKS = {
     "grpo-n4-nostd": (YELLOW, "-.", "<"), "tbrm-n4-lora": (BLACK, "-.", ">"),
     "loo-n4": (BLUE, "-", "s"), "vineppo-n4": (GREEN, "-", "D"),
     "rebel-n2": (GREEN, "-", "P"), "astar-po-n1": (BLUE, "--", "*"),
+}  # fmt: skip
+# Arms of k-sample methods by objective and variant, or by method: one colour for one objective, on whatever task. Where
+# several arms have one objective (ablations), the first has this line and marker, the others take the spare ones.
+BASE_LOOK = ARM_LOOKS["base"]
+OBJECTIVE_LOOKS = {
+    ("mean", "unbiased"): (VERMILLION, "--", "s"), ("pass", "unbiased"): (BLUE, "-", "^"),
+    ("pass", "biased"): (GREEN, "-.", "D"), ("pass", "naive"): (BLACK, ":", "X"),
+    ("majority", "unbiased"): (PURPLE, (0, (5, 1, 1, 1)), "v"), ("majority", "biased"): (ORANGE, (0, (3, 1)), "<"),
+    "pkpo": (SKY, "-", "P"), "passk-training": (YELLOW, "-.", "*"),
 }  # fmt: skip
 _SPARE = (GREEN, PURPLE, BLACK, YELLOW, SKY, VERMILLION, ORANGE, BLUE)
 _LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
@@ -82,12 +92,13 @@ def styled() -> Iterator[None]:
 def arm_style(experiment: Experiment) -> dict[str, dict]:
     """Colour, line style and marker of every arm: fixed for known arms, by position among the others.
 
-    A base method and its ^V form have one colour and marker: the first dashed, the second solid.
+    A base method and its ^V form have one colour and marker: the first dashed, the second solid. Arms that optimise one
+    k-sample objective share its colour.
     """
     stems = {other.id: base.id for base, other in pairs(experiment)}
     taken = {ARM_LOOKS[arm.id][0] for arm in experiment.arms if arm.id in ARM_LOOKS}
     spare = [colour for colour in _SPARE if colour not in taken] or list(_SPARE)
-    styles, others = {}, 0
+    styles, others, alike = {}, 0, {}
     for arm in experiment.arms:
         if arm.id in stems:
             styles[stems[arm.id]]["linestyle"] = "--"
@@ -95,11 +106,26 @@ def arm_style(experiment: Experiment) -> dict[str, dict]:
             continue
         if arm.id in ARM_LOOKS:
             colour, line, marker = ARM_LOOKS[arm.id]
+        elif not arm.trained:
+            colour, line, marker = BASE_LOOK
+        elif (goal := objective(arm)) in OBJECTIVE_LOOKS:
+            colour, line, marker = OBJECTIVE_LOOKS[goal]
+            if seen := alike.get(goal, 0):
+                line, marker = _LINES[(seen + 1) % len(_LINES)], MARKERS[seen % len(MARKERS)]
+            alike[goal] = seen + 1
         else:
             colour, line = spare[others % len(spare)], _LINES[others % len(_LINES)]
             marker, others = MARKERS[others % len(MARKERS)], others + 1
         styles[arm.id] = {"color": colour, "linestyle": line, "marker": marker}
     return styles
+
+
+def objective(arm: Arm) -> tuple[str, str] | str:
+    """What a k-sample arm optimises: (objective, variant) of method `ksample`, else the method's name."""
+    if arm.method != "ksample":
+        return arm.method
+    config = arm.method_config
+    return config.get("objective", KsampleConfig.objective), config.get("variant", KsampleConfig.variant)
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -16,6 +16,7 @@ from typing import Any
 
 from repro.experiments.types import Arm, Experiment
 from repro.report import style
+from repro.report.blocks import Block, blocks
 from repro.report.curves import arm_legend, over_seeds
 from repro.report.format import csv_text, write_text
 from repro.report.interval import accuracy_interval
@@ -41,42 +42,58 @@ class Course:
 
 
 def tradeoff(experiment: Experiment, records: Sequence[Record], timing: Record | None, stem: Path) -> list[Path]:
-    """Two panels; [] if no arm was both finished and timed."""
+    """Two panels per task; [] if no arm was both finished and timed."""
     done = [r for r in trials(records, experiment) if r["status"] == "done"]
     sets = set_names(done)
-    courses = [one for arm in experiment.arms if (one := course(arm, done, timing, sets)) is not None]
-    if not courses:
+    known = []
+    for part in blocks(experiment, done):
+        courses = [course(arm, part.records, timing, sets) for arm in part.experiment.arms]
+        if courses := [one for one in courses if one is not None]:
+            known.append((part, courses))
+    if not known:
         return []
-    longest = max(one.end for one in courses)
+    longest = max(one.end for _, courses in known for one in courses)
     unit, length = next((name, length) for name, length, least in _UNITS if longest >= least)
-    base = [r for r in done if r["config"]["method"]["name"] == "none"]
-    styles = style.arm_style(experiment)
     table: list[list[Any]] = []
     with style.styled():
-        figure = style.new_figure(style.PAGE, 2.8)
-        left, right = figure.subplots(1, 2)
-        for one in courses:
-            table += _draw_course(left, one, styles[one.arm.id], length)
-            table += _draw_end(right, one, styles[one.arm.id], length)
-        if base and sets:
-            level = 100 * fmean(r["metrics"][f"{name}/accuracy"] for r in base for name in sets)
-            right.axhline(level, color=style.GREY, linestyle=":", linewidth=1.0)
-            right.annotate("base model", (0.02, level), xycoords=("axes fraction", "data"), va="bottom",
-                           fontsize=style.SMALLEST_FONT)  # fmt: skip
-            table.append(["end", base[0]["arm"], 0.0, level, None, None, len(base)])
-        left.set_title("Dev accuracy (%) in the course of training")
-        right.set_title("Test accuracy (%) at the end")
-        for axis in (left, right):
-            axis.set_xlim(0, 1.04 * longest / length)
-            axis.xaxis.set_major_locator(style.ticks(5))
-            axis.yaxis.set_major_locator(style.ticks(5))
-        offline = "; dotted: stage 1" if any(one.offline for one in courses) else ""
+        figure = style.new_figure(style.PAGE, 0.8 + 2.0 * len(known))
+        axes = figure.subplots(len(known), 2, squeeze=False)
+        for line, (part, courses) in zip(axes, known, strict=True):
+            table += _draw_task(line, part, courses, sets, length)
+            if len(known) > 1:
+                line[0].set_ylabel(part.title)
+        axes[0, 0].set_title("Dev accuracy (%) in the course of training")
+        axes[0, 1].set_title("Test accuracy (%) at the end")
+        offline = "; dotted: stage 1" if any(one.offline for _, courses in known for one in courses) else ""
         what = f"Time in steps, {unit} (left: mean and range over seeds{offline}; right: 95 % interval)"
         figure.supxlabel(what, fontsize=8)
         arm_legend(figure)
         paths = style.save(figure, stem)
     header = ["figure", "arm", "seconds", "accuracy_percent", "lo_percent", "hi_percent", "seeds"]
     return [*paths, write_text(stem.with_name(f"{stem.name}.csv"), csv_text(header, table))]
+
+
+def _draw_task(line, part: Block, courses: list[Course], sets: Sequence[str], length: float) -> list[list[Any]]:
+    """Both panels of one task; the base, which takes no time, is a level on the right."""
+    left, right = line
+    styles = style.arm_style(part.experiment)
+    table: list[list[Any]] = []
+    for one in courses:
+        table += _draw_course(left, one, styles[one.arm.id], length)
+        table += _draw_end(right, one, styles[one.arm.id], length)
+    base = [r for r in part.records if r["config"]["method"]["name"] == "none"]
+    if base and sets:
+        level = 100 * fmean(r["metrics"][f"{name}/accuracy"] for r in base for name in sets)
+        right.axhline(level, color=style.GREY, linestyle=":", linewidth=1.0)
+        right.annotate("base model", (0.02, level), xycoords=("axes fraction", "data"), va="bottom",
+                       fontsize=style.SMALLEST_FONT)  # fmt: skip
+        table.append(["end", base[0]["arm"], 0.0, level, None, None, len(base)])
+    longest = max(one.end for one in courses)
+    for axis in line:
+        axis.set_xlim(0, 1.04 * longest / length)
+        axis.xaxis.set_major_locator(style.ticks(5))
+        axis.yaxis.set_major_locator(style.ticks(5))
+    return table
 
 
 def course(arm: Arm, done: Sequence[Record], timing: Record | None, sets: Sequence[str]) -> Course | None:
