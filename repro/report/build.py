@@ -13,11 +13,12 @@ from typing import Any
 from repro import papers
 from repro.errors import InputError
 from repro.experiments.types import Experiment
-from repro.report.format import percent
 from repro.report.interval import NoiseRow, noise_floor
+from repro.report.passk import Panel, read_passk
 from repro.report.phases import PhaseRow, device, phase_rows
 from repro.report.planned import PlannedRow, planned_rows
 from repro.report.scaling import Scaling, read_scaling
+from repro.report.setting import setting
 from repro.report.summary import ArmSummary, set_names, summarise, trials
 from repro.report.verdicts import Verdict, verdicts
 
@@ -38,6 +39,7 @@ class Report:
     paper: dict[str, Any]
     command: str
     scaling: Scaling = field(default_factory=dict, compare=False)  # empty unless test-time compute was measured
+    passk: list[Panel] = field(default_factory=list, compare=False)  # empty unless arms were trained for pass@k
     phases: list[PhaseRow] = field(default_factory=list)  # empty unless the timing record holds FLOPs
     device: dict[str, Any] | None = None  # that the arms were timed on
     planned: list[PlannedRow] = field(default_factory=list)  # empty without a plan record
@@ -72,13 +74,14 @@ def compile_report(
         experiment=experiment,
         name=experiment.id + suffix,
         scale=scale,
-        setting=_setting(chosen),
+        setting=setting(experiment, chosen),
         rows=summarise(experiment, chosen, timing),
         verdicts=verdicts(experiment, chosen, timing, plan),
         noise=noise_floor(experiment, chosen),
         paper=papers.load(experiment.paper),
         command=reproduce(experiment, chosen, scale),
         scaling=read_scaling(experiment, chosen, set_names(chosen)),
+        passk=read_passk(experiment, chosen, set_names(chosen)),
         phases=phase_rows(experiment, chosen, timing),
         device=device(timing),
         planned=planned,
@@ -99,9 +102,9 @@ def report(
 ) -> Report:
     """Write `paper_tables/<id><suffix>.{md,csv,tex}` and `figures/<id><suffix>_*.{png,svg,csv}` under `out_root`.
 
-    Cost by phase and planned shapes get tables of their own (`_phases`, `_planned`) where records hold them. Of more
-    than MOST_LINES arms only the core ones are drawn as lines; if those are too many as well (a tuning grid), only
-    accuracy bars are drawn, and test-time scaling, which shows pairs of arms.
+    Cost by phase, planned shapes and pass@k get tables of their own (`_phases`, `_planned`, `_passk`) where records
+    hold them. Of more than MOST_LINES arms only the core ones are drawn as lines; if those are too many as well (a
+    tuning grid), only accuracy bars are drawn, and test-time scaling, which shows pairs of arms.
 
     `records`: trial records of one experiment at one scale (others are ignored); `timing`, `plan`: its records of these
     kinds, if there are any. Raises `InputError` for records that do not belong together or a folder that cannot be
@@ -120,7 +123,7 @@ def report(
         write_text(tables / f"{compiled.name}.md", markdown(compiled)),
         write_text(tables / f"{compiled.name}.csv", csv_rows(compiled)),
         write_text(tables / f"{compiled.name}.tex", latex(compiled)),
-        *_cost_tables(compiled, tables),
+        *_more_tables(compiled, tables),
     ]
     finished = [row for row in compiled.rows if row.seeds]
     stem = figures / compiled.name
@@ -142,17 +145,20 @@ def report(
         files += memory_stacks(compiled.planned, stem.with_name(f"{stem.name}_memory"))
     if compiled.scaling:
         files += _scaling_figures(compiled, stem)
+    if compiled.passk:
+        files += _passk_figures(compiled, stem)
     return replace(compiled, files=tuple(files))
 
 
-def _cost_tables(compiled: Report, folder: Path) -> list[Path]:
-    """Cost by phase and planned shapes for machines and papers; nothing where the records lack them."""
-    from repro.report import phases, planned
+def _more_tables(compiled: Report, folder: Path) -> list[Path]:
+    """Cost by phase, planned shapes and pass@k for machines and papers; nothing where the records lack them."""
+    from repro.report import passk_table, phases, planned
     from repro.report.format import write_text
 
     parts = {
         "phases": (compiled.phases, phases.phases_csv, phases.phases_latex),
         "planned": (compiled.planned, planned.planned_csv, planned.planned_latex),
+        "passk": (compiled.passk, passk_table.passk_csv, passk_table.passk_latex),
     }
     files = []
     for what, (rows, to_csv, to_latex) in parts.items():
@@ -179,6 +185,17 @@ def _scaling_figures(compiled: Report, stem: Path) -> list[Path]:
     return files
 
 
+def _passk_figures(compiled: Report, stem: Path) -> list[Path]:
+    from repro.report.level_figures import level_dots
+    from repro.report.passk_figures import k_ablation, objective_curves, pass_curves
+
+    figures = {"passk": pass_curves, "objectives": objective_curves, "k": k_ablation, "levels": level_dots}
+    files: list[Path] = []
+    for name, draw in figures.items():
+        files += draw(compiled.passk, stem.with_name(f"{stem.name}_{name}"))
+    return files
+
+
 def _run(record: Record) -> tuple:
     return record["experiment"], record["scale"], record.get("variant")
 
@@ -186,38 +203,6 @@ def _run(record: Record) -> tuple:
 def _scale_of(suffix: str) -> str:
     first = suffix.removeprefix("@").split("-")[0]
     return first if first in ("smoke", "small", "paper") else "micro"
-
-
-def _setting(chosen: Sequence[Record]) -> dict[str, str]:
-    """Task, base model, evaluation and where it was measured, from the records alone."""
-    if not chosen:
-        return {}
-    config = chosen[0]["config"]
-    base = config["base"]
-    model = (
-        {"micro": "micro model trained from scratch by this suite"}.get(base["kind"])
-        or base.get("id")
-        or "local folder"
-    )
-    facts = next((r["base"] for r in chosen if r.get("base")), {})
-    if "pass@1_test" in facts:
-        rl, test = percent(facts["pass@1_rl"]), percent(facts["pass@1_test"])
-        model += f" (sampled pass@1 {rl} % on RL, {test} % on test prompts)"
-    done = [r for r in chosen if r["status"] == "done"]
-    sets = []
-    for name in set_names(done):
-        outcome = done[0]["outcomes"][name]
-        samples = len(outcome["samples"][0]) if outcome["samples"] else 0
-        sets.append(f"{name}: {len(outcome['questions'])} questions x {samples} samples")
-    steps = sorted({r["config"]["train"]["steps"] for r in chosen if r["config"]["method"]["name"] != "none"})
-    seeds = sorted({r["seed"] for r in chosen})
-    return {
-        "Task": config["task"]["name"],
-        "Base model": model,
-        "Evaluation": "; ".join(sets) or "none",
-        "Training steps": ", ".join(map(str, steps)) or "none",
-        "Seeds": ", ".join(map(str, seeds)),
-    }
 
 
 def reproduce(experiment: Experiment, chosen: Sequence[Record], scale: str) -> str:

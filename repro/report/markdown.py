@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from repro.report.build import Report
 from repro.report.format import MISSING, count, fixed, markdown_table, percent, percent_interval, seconds, signed, size
+from repro.report.passk_table import passk_section
 from repro.report.phases import phases_section
 from repro.report.planned import planned_section
 from repro.report.reported import reported
 from repro.report.scaling_table import scaling_section
-from repro.report.summary import ArmSummary, has_scaling, largest_pass, stand_in
+from repro.report.summary import ArmSummary, common_passes, has_scaling, largest_pass, pass_k, stand_in
 from repro.report.verdicts import question
 from repro.statistics.effect import PLANNED
 
@@ -34,6 +35,7 @@ def markdown(report: Report) -> str:
     if any(len(row.sets) > 1 for row in report.rows):
         parts += ["### Each set\n", _sets_table(report.rows)]
     parts += scaling_section(report.experiment, report.scaling)
+    parts += passk_section(report.passk)
     parts += phases_section(report.phases, report.device)
     parts += planned_section(report.planned, report.experiment)
     parts += reported(report)
@@ -46,8 +48,9 @@ def markdown(report: Report) -> str:
 def measured_columns(report: Report) -> tuple[list[str], list[list[str]]]:
     """Header and cells of the measured table; the memory columns say predicted or measured.
 
-    Every table has the columns of STANDARD and the pass@k with the largest k; a rate that only this experiment asks for
-    (`Experiment.metrics`) gets a column after them; of a rule such as majority@64 the largest N that was measured.
+    Every table has the columns of STANDARD and the pass@k with the largest k; other k stand before it, and other rates
+    after them, if this experiment asks for them (`Experiment.metrics`); of a rule such as majority@64 the largest N
+    that was measured.
     KL and stage 1 have columns where an arm has them; stage 1 is part of the time beside it.
     """
     rows, best = report.rows, largest_pass(report.rows)
@@ -55,7 +58,9 @@ def measured_columns(report: Report) -> tuple[list[str], list[list[str]]]:
     more = [m for m in report.experiment.metrics if m not in STANDARD and not m.startswith("pass@")]
     more = list(dict.fromkeys(stand_in(measured, m) for m in more))
     greedy = [] if has_scaling(rows) and "greedy" not in measured else ["greedy"]
-    rates = [*greedy, *([best] if best else []), "truncated", "unparsed", *more]
+    asked = common_passes(rows) & set(report.experiment.metrics)
+    passes = sorted(asked | ({best} if best else set()), key=pass_k)
+    rates = [*greedy, *passes, "truncated", "unparsed", *more]
     memory = [("Peak memory, predicted", "predicted_peak")]
     if any(row.measured_peak is not None for row in rows):
         memory.append(("Peak memory, measured", "measured_peak"))

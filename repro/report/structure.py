@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from repro.report.build import Report
+from repro.report.passk_table import passk_json
 from repro.report.planned import planned_json
 from repro.report.scaling_table import scaling_json
 
@@ -15,6 +16,8 @@ def to_json(report: Report) -> dict[str, Any]:
     paper = report.paper
     # Only reports that have something of the kind have these keys, so that they never stand there empty.
     more = {"scaling": scaling_json(report.experiment, report.scaling)} if report.scaling else {}
+    if report.passk:
+        more["passk"] = passk_json(report.passk)
     if report.phases:
         more["phases"] = {"device": report.device, "rows": [asdict(row) for row in report.phases]}
     if report.planned:

@@ -200,18 +200,20 @@ def _protocol(record: Record, name: str, means: dict[str, float]) -> float:
     return means["greedy"] if single and "greedy" in means else means["accuracy"]
 
 
-def _pass_k(metric: str) -> int:
+def pass_k(metric: str) -> int:
+    """The k of `pass@k`, 0 for other metrics."""
     return int(metric.removeprefix("pass@")) if metric.startswith("pass@") else 0
+
+
+def common_passes(rows: Iterable[ArmSummary]) -> set[str]:
+    """Names of the pass@k that every evaluated arm has."""
+    names = [{metric for metric in row.metrics if pass_k(metric)} for row in rows if row.seeds]
+    return set.intersection(*names) if names else set()
 
 
 def largest_pass(rows: Iterable[ArmSummary]) -> str | None:
     """Name of the pass@k with the largest k that every evaluated arm has, e.g. "pass@8"."""
-    common = None
-    for row in rows:
-        if row.seeds:
-            names = {k for k in row.metrics if k.startswith("pass@")}
-            common = names if common is None else common & names
-    return max(common, key=_pass_k) if common else None
+    return max(common_passes(rows), key=pass_k, default=None)
 
 
 def stand_in(names: Iterable[str], metric: str) -> str:
