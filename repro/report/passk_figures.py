@@ -221,6 +221,7 @@ def _against_k(
                          max(values), len(values)])  # fmt: skip
     sizes_axis(axis, sorted({one.k for arms in families.values() for one in arms}))
     axis.margins(x=0.12)
+    axis.autoscale_view()  # a level just inside the view would else lie on its edge
     axis.yaxis.set_major_locator(style.ticks(5))
     axis.set_title(f"pass@{k}")
     return rows

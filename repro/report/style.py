@@ -39,8 +39,8 @@ ARM_LOOKS = {
     "loo-n4": (BLUE, "-", "s"), "vineppo-n4": (GREEN, "-", "D"),
     "rebel-n2": (GREEN, "-", "P"), "astar-po-n1": (BLUE, "--", "*"),
 }  # fmt: skip
-# Arms of k-sample methods by objective and variant, or by method: one colour for one objective, on whatever task. Where
-# several arms have one objective (ablations), the first has this line and marker, the others take the spare ones.
+# Arms of k-sample methods by objective and variant, or by method: one colour for one objective, on whatever task. Core
+# arms have this line and marker, ablations the spare ones.
 BASE_LOOK = ARM_LOOKS["base"]
 OBJECTIVE_LOOKS = {
     ("mean", "unbiased"): (VERMILLION, "--", "s"), ("pass", "unbiased"): (BLUE, "-", "^"),
@@ -110,9 +110,9 @@ def arm_style(experiment: Experiment) -> dict[str, dict]:
             colour, line, marker = BASE_LOOK
         elif (goal := objective(arm)) in OBJECTIVE_LOOKS:
             colour, line, marker = OBJECTIVE_LOOKS[goal]
-            if seen := alike.get(goal, 0):
+            if not arm.core:
+                alike[goal] = seen = alike.get(goal, 0) + 1
                 line, marker = _LINES[(seen + 1) % len(_LINES)], MARKERS[seen % len(MARKERS)]
-            alike[goal] = seen + 1
         else:
             colour, line = spare[others % len(spare)], _LINES[others % len(_LINES)]
             marker, others = MARKERS[others % len(MARKERS)], others + 1
