@@ -154,6 +154,7 @@ def test_an_objective_has_one_colour_on_every_task():
     looks = style.arm_style(X.experiment())
     for kind in X.KINDS:
         assert looks[f"math-{kind}"]["color"] == looks[f"code-{kind}"]["color"]
+        assert kind not in X.CORE or looks[f"math-{kind}"] == looks[f"code-{kind}"]
     assert len({looks[f"math-{kind}"]["color"] for kind in X.CORE}) == len(X.CORE)
     assert looks["math-pass-k2"]["color"] == looks["math-pass"]["color"]
 
