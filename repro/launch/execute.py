@@ -21,6 +21,12 @@ Emit = Callable[[Event], None]
 
 TERMINAL = ("done", "failed", "cached")
 RUNNER = "repro.training.trial:run_trial"
+TABULAR = "repro.training.bandit_trial:run_trial"  # loads no trainer
+
+
+def runner_of(config: TrialConfig) -> str:
+    """The function that runs a trial: a bandit needs no language model and none of what trains one."""
+    return TABULAR if config.tabular else RUNNER
 
 
 def resolve_runner(path: str) -> Callable:

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from repro.errors import InputError
 from repro.launch.child import BUSY, work
-from repro.launch.execute import RUNNER, TERMINAL, Event
+from repro.launch.execute import RUNNER, TERMINAL, Event, runner_of
 from repro.launch.process import environment
 from repro.store.config import TrialConfig
 
@@ -49,7 +49,7 @@ def run_trials(
     jobs: int,
     data_dir: Path | None,
     on_event: Callable[[Event], None],
-    runner: str = RUNNER,
+    runner: str | None = None,
     grace: float = 5.0,
 ) -> dict[str, str]:
     """Run every trial, `jobs` at a time, and return {trial id: "done" | "failed" | "cached"}.
@@ -57,7 +57,7 @@ def run_trials(
     Trials start experiment by experiment and within one seed by seed, so that a table fills row by row. `on_event` is
     called in this thread with every event (see `repro.launch.execute`), "id" filled in. What the workers print goes to
     `root/logs/<experiment>/<arm>-seed<k>.log`. A trial whose lock another command holds is asked for again after the
-    others.
+    others. `runner`: the function that runs a trial, as module:name; None takes each trial's own.
     `grace`: seconds between SIGTERM and SIGKILL when the run is broken off. Linux only.
 
     Raises `InputError` for `jobs` < 1 or two configs of one id; `KeyboardInterrupt`, and what `on_event` raises, pass
@@ -72,12 +72,13 @@ def run_trials(
     statuses: dict[str, str] = {}
     waiting: set[str] = set()
     workers: list[_Worker] = []
+    preload = preload_modules(*dict.fromkeys(runner or runner_of(trial) for trial in trials))
     try:
         while queue or workers:
             now = time.monotonic()
             while len(workers) < jobs and (due := next((item for item in queue if item[0] <= now), None)):
                 queue.remove(due)
-                workers.append(_start(due[1], root, data_dir, runner))
+                workers.append(_start(due[1], root, data_dir, runner or runner_of(due[1]), preload))
             free = len(workers) < jobs and queue
             timeout = max(0.0, min(start for start, _ in queue) - now) if free else None
             for worker in _ready(workers, timeout):
@@ -105,20 +106,20 @@ def in_order(configs: Iterable[TrialConfig]) -> list[TrialConfig]:
     return sorted(configs, key=lambda config: (experiments.index(config.experiment), config.seed))
 
 
-def preload_modules(runner: str) -> list[str]:
+def preload_modules(*runners: str) -> list[str]:
     """What the fork server imports. None of it may start a thread or touch CUDA: neither survives a fork."""
-    own = runner.partition(":")[0]
-    if runner != RUNNER:
-        return [own]
+    own = [runner.partition(":")[0] for runner in runners]
+    if RUNNER not in runners:
+        return own
     # TRL's trainers import vLLM where it is installed, and vLLM looks at the GPU when it is imported.
     if importlib.util.find_spec("vllm") is not None:
         return ["torch", "transformers"]
-    return ["torch", "trl.trainer.grpo_trainer", own]
+    return ["torch", "trl.trainer.grpo_trainer", *own]
 
 
-def _start(config: TrialConfig, root: Path, data_dir: Path | None, runner: str) -> _Worker:
+def _start(config: TrialConfig, root: Path, data_dir: Path | None, runner: str, preload: list[str]) -> _Worker:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(preload_modules(runner))
+    context.set_forkserver_preload(preload)
     log = str(Path(root, "logs", config.experiment_id, f"{config.arm}-seed{config.seed}.log"))
     ours, theirs = context.Pipe()
     arguments = (theirs, environment(), config.to_json(), str(root), str(data_dir) if data_dir else None, runner, log)

@@ -12,6 +12,7 @@ import typing
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from repro.store.bandit import check_tabular
 from repro.store.typed import build, lists_to_tuples, not_negative, plain, positive, require
 
 Scale = Literal["smoke", "micro", "small", "paper"]
@@ -227,7 +228,8 @@ class TrialConfig:
     task: dict[str, Any]
     """{"name", "options": the task's keyword arguments}."""
     base: dict[str, Any]
-    """{"kind": "micro", "recipe"} or {"kind": "hub", "id", "revision"} or {"kind": "folder", "path"}."""
+    """{"kind": "micro", "recipe"}, {"kind": "hub", "id", "revision"}, {"kind": "folder", "path"}, or of a bandit
+    {"kind": "tabular", "instances"}: so many policies, each uniform over the actions."""
     train: TrainSettings = field(default_factory=TrainSettings)
     """How the trial trains."""
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
@@ -255,6 +257,11 @@ class TrialConfig:
         """False for the arm that only evaluates the base model."""
         return self.method.get("name") != "none"
 
+    @property
+    def tabular(self) -> bool:
+        """True for a bandit: no language model, no prompts; the evaluation's settings have no effect."""
+        return self.base.get("kind") == "tabular"
+
     def validate(self) -> None:
         """Raise `InputError` with one line for the first field that cannot be used."""
         for name in ("experiment", "arm"):
@@ -272,6 +279,8 @@ class TrialConfig:
         _check_base(self.base)
         self.train.validate(n=n if self.trains else 1)
         self.evaluation.validate()
+        if self.tabular:
+            check_tabular(self)
         require(
             self.evaluation.backend != "vllm" or self.train.processes == 1,
             f"evaluation.backend=vllm needs train.processes=1, not {self.train.processes}: one process, one engine",
@@ -295,7 +304,7 @@ def experiment_id(experiment: str, scale: str, variant: str | None = None) -> st
 
 
 def _check_base(base: dict[str, Any]) -> None:
-    needed = {"micro": "recipe", "hub": "id", "folder": "path"}
+    needed = {"micro": "recipe", "hub": "id", "folder": "path", "tabular": "instances"}
     kind = base.get("kind")
     require(kind in needed, f"base.kind={kind!r} is unknown: use one of {', '.join(needed)}")
     require(bool(base.get(needed[kind])), f"base.{needed[kind]} is missing for base.kind={kind}")

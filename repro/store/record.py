@@ -11,6 +11,7 @@ import re
 from typing import Any, NotRequired, TypedDict
 
 from repro.errors import InputError
+from repro.store.bandit import Bandit, check_bandit
 from repro.store.config import SCALES, experiment_id
 from repro.store.outcomes import LETTERS
 from repro.store.scaling import Scaling, Vote, check_scaling, check_vote
@@ -219,6 +220,7 @@ class Record(TypedDict):
     stage1: NotRequired[Stage1]
     timing: NotRequired[Timing]
     plan: NotRequired[Plan]
+    bandit: NotRequired[Bandit]  # where the base is tabular; outcomes are then empty
 
 
 _REQUIRED = {
@@ -255,6 +257,8 @@ def check_record(record: Any) -> None:
         _check_types(record, _DONE)
         for name, entry in record["outcomes"].items():
             _check_outcomes(name, entry)
+        if "bandit" in record:
+            check_bandit(record["bandit"])
 
 
 def expected_id(record: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ import pytest
 
 from repro.errors import InputError
 from repro.launch import local
+from repro.launch.execute import TABULAR, runner_of
 from repro.launch.local import in_order, preload_modules, run_trials
 from repro.store.config import TrialConfig
 
@@ -240,6 +241,8 @@ def test_two_commands_on_one_workspace_never_run_a_trial_at_the_same_time(tmp_pa
 def test_preloads_what_the_runner_needs():
     assert preload_modules(local.RUNNER)[0] == "torch"
     assert preload_modules("other.module:run") == ["other.module"]
+    assert preload_modules(TABULAR) == ["repro.training.bandit_trial"], "bandits wait for no trainer"
+    assert "trl.trainer.grpo_trainer" in preload_modules(TABULAR, local.RUNNER)
 
 
 @pytest.mark.slow
@@ -263,3 +266,15 @@ if __name__ == "__main__":
     path.write_text(script)
     out = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, timeout=300)
     assert out.stdout.splitlines() == ["1 1 False"] * 2, out.stderr
+
+
+def test_a_trials_base_decides_what_runs_it(tmp_path):
+    from repro.experiments import registry
+    from repro.experiments.resolve import parse_changes, resolve
+
+    bandit = resolve(registry.get("figure1"), "smoke", "pass-k4", 0, parse_changes(["*.steps=20"]))
+    assert (runner_of(bandit), runner_of(trial("a"))) == (TABULAR, local.RUNNER)
+    events = []
+    assert run_trials([bandit], tmp_path, 1, None, events.append) == {bandit.id: "done"}
+    assert events[-1]["event"] == "done" and events[-1]["seconds"] > 0
+    assert run_trials([bandit], tmp_path, 1, None, events.append) == {bandit.id: "cached"}
