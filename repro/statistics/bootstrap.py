@@ -31,6 +31,7 @@ from dataclasses import dataclass
 import numpy as np
 
 RESAMPLES = 10_000
+MANY = 100  # seeds from which picking them one by one is faster than counting them (bandits come by the thousand)
 Scores = np.ndarray | Sequence[np.ndarray]
 
 
@@ -166,9 +167,23 @@ def _seed_part(seed_effects: list[np.ndarray], rng: np.random.Generator, resampl
     seeds = stacked.shape[1]
     if seeds == 1:
         return np.zeros((len(stacked), resamples))
-    counts = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)
-    spread = np.sqrt(seeds / rng.chisquare(seeds - 1, size=resamples))
-    return (stacked @ counts.T) / seeds * spread
+    if seeds <= MANY:
+        counts = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)
+        means = (stacked @ counts.T) / seeds
+    else:
+        means = _resampled(stacked, rng, resamples)
+    return means * np.sqrt(seeds / rng.chisquare(seeds - 1, size=resamples))
+
+
+def _resampled(stacked: np.ndarray, rng: np.random.Generator, resamples: int) -> np.ndarray:
+    """(rows, R): means of the rows of `stacked` (rows, N), the same resample of the N for all rows."""
+    size = stacked.shape[1]
+    means = np.empty((len(stacked), resamples))
+    for part in _chunks(resamples, size):
+        picked = rng.integers(size, size=(part.stop - part.start, size), dtype=np.int32)
+        for row, values in enumerate(stacked):
+            means[row, part] = values[picked].mean(axis=1)
+    return means
 
 
 def _question_part(question_effects: list[list[np.ndarray]], rng: np.random.Generator, resamples: int) -> np.ndarray:
@@ -180,10 +195,7 @@ def _question_part(question_effects: list[list[np.ndarray]], rng: np.random.Gene
         questions = stacked.shape[1]
         if questions == 1:
             continue
-        for part in _chunks(resamples, questions):
-            picked = rng.integers(questions, size=(part.stop - part.start, questions), dtype=np.int32)
-            for row in range(arms):
-                total[row, part] += stacked[row][picked].mean(axis=1) * np.sqrt(questions / (questions - 1)) / sets
+        total += _resampled(stacked, rng, resamples) * np.sqrt(questions / (questions - 1)) / sets
     return total
 
 

@@ -8,7 +8,8 @@ token, to the base), per question, over the sets that have them; time_per_step[:
 the timing record, prompts held equal unless named otherwise, a step's share of stage 1 included, and
 online_time_per_step without it; predicted_peak, exact; planned_peak:NAME (bytes) and planned_flops:NAME (per training
 prompt, stage 1 included) from the plan record, exact and without seeds; measured_peak (bytes on CUDA, sampling engine
-and evaluation apart); last_reward (mean over the last 10 generation batches).
+and evaluation apart); last_reward (mean over the last 10 generation batches); bandit:NAME and estimator:NAME of trials
+on bandits (`repro.statistics.bandits`).
 `against_metric` gives the rival a metric of its own; both sides may then be the same arm.
 
 Sample efficiency is written `weighted@efficiency[:set]`, with `against_metric` in the same form (the rival's rule):

@@ -13,6 +13,7 @@ import numpy as np
 
 from repro.errors import InputError
 from repro.statistics.aggregate import probability_of_improvement
+from repro.statistics.bandits import BANDIT, ESTIMATOR, UNIT, moment, paired_values
 from repro.statistics.bootstrap import RESAMPLES, cost_ratio_draws, difference_draws, ratio_draws
 from repro.statistics.costs import STEP_TIMES, planned, predicted_peak, rounds
 from repro.statistics.efficiency import compare_curves, efficiency_draws, samples_to_reach
@@ -56,6 +57,10 @@ def contrast_of(
     paired = set(one) == set(two) or len(shared) >= MINIMUM_SEEDS
     if paired:
         one, two = ({seed: chosen[seed] for seed in shared} for chosen in (one, two))
+    if name == BANDIT:
+        return _bandits(claim, one, two, rng, resamples)
+    if name == ESTIMATOR:
+        return _estimators(claim, one, two)
     if EFFICIENCY in (name.partition("@")[2], against_metric.partition(":")[0].partition("@")[2]):
         return _efficiency(claim, one, two, rng, resamples, paired)
     (arm, questions), (rival, others) = arm_scores(one, claim.metric), arm_scores(two, against_metric)
@@ -85,6 +90,32 @@ def _planned(claim: Any, plan: dict | None, what: str, name: str) -> Contrast:
         _effect(claim, planned(plan, claim.arm, name, what), planned(plan, claim.against, name, what)),
         None, None, 0, exact=True,
     )  # fmt: skip
+
+
+def _bandits(
+    claim: Any, one: dict[int, dict], two: dict[int, dict], rng: np.random.Generator, resamples: int
+) -> Contrast:
+    """Paired bandit by bandit: all arms met the same rewards and uniforms, so a bandit takes the place of a seed."""
+    shared = sorted(set(one) & set(two))
+    if not shared:
+        raise Missing(f"{claim.arm} and {claim.against} have no seed in common: run both again")
+    arm, rival = paired_values(claim, *({seed: chosen[seed] for seed in shared} for chosen in (one, two)))
+    first, second = (arm, rival) if claim.better == "higher" else (rival, arm)
+    draw = difference_draws if claim.contrast == "difference" else ratio_draws
+    draws = draw(first[:, None], second[:, None], rng, resamples) if len(arm) > 1 else None
+    effect = _effect(claim, arm.mean(), rival.mean())
+    return Contrast(effect, draws, probability_of_improvement(first, second), len(arm), unit=UNIT)
+
+
+def _estimators(claim: Any, one: dict[int, dict], two: dict[int, dict]) -> Contrast:
+    """Exact and the same for every seed: moments of two estimators follow from their formulas."""
+    if claim.kind != "exact":
+        raise InputError(f"claim {claim.id}: {claim.metric} has no error and needs kind exact")
+    metrics = claim.metric, claim.against_metric or claim.metric
+    arm, rival = (
+        moment(claim, next(iter(chosen.values())), metric) for chosen, metric in zip((one, two), metrics, strict=True)
+    )
+    return Contrast(_effect(claim, arm, rival), None, None, min(len(one), len(two)), exact=True)
 
 
 def _efficiency(
