@@ -97,6 +97,7 @@ def test_claims_are_complete():
         ("vineppo", ["V13", "V14", "V15", "V16"]),
         ("astar_po", [f"C{i}" for i in range(1, 14)]),
         ("rebel", ["R1"]),
+        ("inference_time", [*(f"C{i}" for i in range(1, 10)), "F1"]),
     ],
 )
 def test_claims_of_the_other_papers_are_complete(name, ids):
@@ -198,6 +199,33 @@ def test_no_value_guessed_off_a_slide_of_rlv_is_there():
     assert not guessed - {10} & numbers
     tens = [entry for entry in data["headline"] if entry.get("gain_points") == 10]
     assert [entry["sentence"][:18] for entry in tens] == ["64x efficient, +10"], "the one printed annotation of 10"
+
+
+def test_numbers_beside_the_inference_time_claims_are_another_papers():
+    """No number of its own tables or figures is known; PKPO's re-run must never pass for its results."""
+    data = papers.load("inference_time")
+    assert {entry["evidence"] for entry in data["tables"]} == {"other"}
+    assert all("another paper" in entry["source"] and not entry["beside"] for entry in data["tables"])
+    assert {figure["evidence"] for figure in data["figures"]} == {"paper"}
+    assert [figure["id"] for figure in data["figures"]] == ["1", "2", "3", "4", "5"]
+    numbers = {
+        (path.rpartition("/")[2], value) for path, value, _ in leaves(data["figures"]) if not isinstance(value, str)
+    }
+    assert numbers == {("actions", 100), ("k", 4), ("learning_rate", 1.0)}
+    text = " ".join(str(value) for _, value, _ in leaves(data["claims"]))
+    assert "pass@100" not in text and "pass@64" not in text and "10-20" not in text
+
+
+def test_gains_and_losses_of_the_re_run_stand_in_its_claim():
+    entry = table("inference_time", "pkpo_math_code")
+    gains, losses = [], []
+    for model in {r["model"] for r in entry["rows"]}:
+        base, ours = (row(entry, model, m)["values"] for m in ("pass@1 training", "TZSM25, k = n = 16"))
+        losses.append(base[0] - ours[0])
+        gains += [ours[i] - base[i] for i in (1, 2)]
+    supports = papers.claim("inference_time", "C9")["paper_supports"]
+    assert f"+{min(gains):.1f} to +{max(gains):.1f}" in supports
+    assert f"{min(losses):.1f} to {max(losses):.1f} points lost" in supports
 
 
 def test_the_false_note_in_circulation_left_no_trace():
