@@ -137,7 +137,7 @@ def grouped(row: Mapping[str, Any]) -> dict[str, int]:
 def cost_text(rows: Sequence[Mapping[str, Any]], fits: str | None) -> str:
     """The table of `repro plan`, and what its numbers leave out."""
     if not rows:
-        return "nothing is trained, so there is no memory to plan"
+        return "no language model is trained, so there is no memory to plan"
     unit, of = ("GiB", 1 << 30) if any(row["peak"]["total"] >= 1 << 30 for row in rows) else ("MiB", 1 << 20)
     head = ["arm", "model", "peak", "in phase", "params", "grads", "optim", "activ", "refer", "critic", "KV", "other"]
     head += ["logits", "KV full", "FLOP/step", "tokens/step", "FLOP/run"]

@@ -52,6 +52,8 @@ def check_inputs(configs: Sequence[TrialConfig], data_dir: Path | None) -> None:
         needed.setdefault((name, repr(options)), (name, options, set()))[2].update(splits)
 
     for config in configs:
+        if config.tabular:
+            continue
         own = (config.task["name"], config.task.get("options", {}))
         need(*own, {"rl"} if config.trains else set())
         for one in config.evaluation.sets:

@@ -50,7 +50,7 @@ def selected_shapes(selection: Selection, changes: Changes, configs: Sequence[Tr
     """
     first: dict[str, TrialConfig] = {}
     for config in configs:
-        if config.trains:
+        if config.trains and not config.tabular:
             first.setdefault(config.arm, config)
     rows = []
     for arm, config in first.items():

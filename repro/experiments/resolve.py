@@ -89,6 +89,8 @@ def resolve(
     train = {**here.train, **arm.train, **special.get("train", {})}
     evaluation = _with_sets({**here.evaluation, **special.get("evaluation", {})})
     task, base = dict(special.get("task", here.task)), dict(special.get("base", here.base))
+    if base["kind"] == "tabular" and (changes.model or changes.task):
+        raise InputError(f"{experiment.id} runs on bandits: --task and --model do not apply; change it with --set")
     if changes.model:
         base = dict(changes.model)
     if changes.task:

@@ -19,6 +19,7 @@ _TUNING_SAMPLES = 8
 _SMOKE_TRAIN = {"steps": 4, "completions_per_step": 16, "micro_batch": 4, "eval_every": 2, "checkpoint_every": 2}
 _SMOKE_EVALUATION = {"batch": 64, "dev_questions": 8, "dev_n": 1}
 _SMOKE_SET = {"questions": 8, "n": 2}
+_SMOKE_INSTANCES = 20
 _SMOKE_RECIPE = {"hidden": 32, "layers": 2, "heads": 2, "ffn": 64, "steps": 60, "batch": 32}
 
 
@@ -31,7 +32,12 @@ def with_smoke(experiment: Experiment) -> Experiment:
 
 
 def smoke_twin(micro: ScaleSettings) -> ScaleSettings:
-    """The smoke scale of any experiment: its micro scale with few steps, few questions, one seed and a tiny base."""
+    """The smoke scale of any experiment: its micro scale with few steps, few questions, one seed and a tiny base.
+
+    Of bandits: few of them, with all their steps, which cost little.
+    """
+    if micro.base["kind"] == "tabular":
+        return replace(micro, base={**micro.base, "instances": _SMOKE_INSTANCES}, seeds=1)
     return replace(
         micro,
         base=_smoke_base(micro.base),

@@ -41,7 +41,7 @@ class ScaleSettings:
     task: Mapping[str, Any]  # {"name", "options"}
     base: Mapping[
         str, Any
-    ]  # {"kind": "micro", "recipe"} | {"kind": "hub", "id", "revision"} | {"kind": "folder", "path"}
+    ]  # {"kind": "micro", "recipe"} | {"kind": "hub", "id", "revision"} | {"kind": "folder", "path"} or "tabular"
     seeds: int
     train: Mapping[str, Any]  # TrainSettings fields
     evaluation: Mapping[str, Any]  # EvaluationSettings fields
@@ -138,6 +138,11 @@ class Experiment:
             if arm.id == arm_id:
                 return arm
         raise KeyError(arm_id)
+
+    @property
+    def tabular(self) -> bool:
+        """Whether the trials are bandits: no language model, no timing, no memory; reports have tables of their own."""
+        return any(scale.base["kind"] == "tabular" for scale in self.scales.values())
 
     @property
     def core_arms(self) -> tuple[Arm, ...]:
