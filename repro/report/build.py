@@ -13,6 +13,7 @@ from typing import Any
 from repro import papers
 from repro.errors import InputError
 from repro.experiments.types import Experiment
+from repro.report import bandit
 from repro.report.interval import NoiseRow, noise_floor
 from repro.report.passk import Panel, read_passk
 from repro.report.phases import PhaseRow, device, phase_rows
@@ -43,6 +44,7 @@ class Report:
     phases: list[PhaseRow] = field(default_factory=list)  # empty unless the timing record holds FLOPs
     device: dict[str, Any] | None = None  # that the arms were timed on
     planned: list[PlannedRow] = field(default_factory=list)  # empty without a plan record
+    bandits: list[bandit.BanditArm] = field(default_factory=list, compare=False)  # of an experiment on bandits
     files: tuple[Path, ...] = ()
 
     @property
@@ -74,7 +76,7 @@ def compile_report(
         experiment=experiment,
         name=experiment.id + suffix,
         scale=scale,
-        setting=setting(experiment, chosen),
+        setting=bandit.setting(chosen) if experiment.tabular else setting(experiment, chosen),
         rows=summarise(experiment, chosen, timing),
         verdicts=verdicts(experiment, chosen, timing, plan),
         noise=noise_floor(experiment, chosen),
@@ -85,6 +87,7 @@ def compile_report(
         phases=phase_rows(experiment, chosen, timing),
         device=device(timing),
         planned=planned,
+        bandits=bandit.bandit_arms(experiment, chosen),
     )
 
 
@@ -118,6 +121,10 @@ def report(
     from repro.report.tradeoff import tradeoff
 
     compiled = compile_report(experiment, records, timing, suffix, plan)
+    if experiment.tabular:
+        from repro.report.bandit_files import write_bandits
+
+        return replace(compiled, files=tuple(write_bandits(compiled, Path(out_root))))
     tables, figures = Path(out_root) / "paper_tables", Path(out_root) / "figures"
     files = [
         write_text(tables / f"{compiled.name}.md", markdown(compiled)),

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from repro.report.format import percent, signed
+from repro.report.bandit import last_reward
+from repro.report.format import fixed, percent, signed
 from repro.report.summary import set_names
 from repro.statistics.bootstrap import difference_draws, percentile_interval
 from repro.statistics.scores import Missing, arm_scores, by_seed
@@ -38,7 +39,8 @@ def compare_with_published(records: Sequence[Record], published_records: Sequenc
     if not published:
         return [f"No published records of {_name(fresh[0])}: nothing to compare with."]
     theirs, ours = _by_arm(published), _by_arm(fresh)
-    lines = [f"Compared with the published records of {_name(published[0])} (accuracy, %):"]
+    what = "mean reward" if "bandit" in fresh[0] else "accuracy, %"
+    lines = [f"Compared with the published records of {_name(published[0])} ({what}):"]
     width = max(len(arm) for arm in ours)
     for arm in [*[a for a in theirs if a in ours], *[a for a in ours if a not in theirs]]:
         text = _line(ours[arm], theirs[arm]) if arm in theirs else "not published"
@@ -47,9 +49,7 @@ def compare_with_published(records: Sequence[Record], published_records: Sequenc
 
 
 def _line(ours: list[Record], theirs: list[Record]) -> str:
-    head = (
-        f"{percent(_accuracy(ours))} here ({_seeds(ours)}), {percent(_accuracy(theirs))} published ({_seeds(theirs)}): "
-    )
+    head = f"{_score(ours)} here ({_seeds(ours)}), {_score(theirs)} published ({_seeds(theirs)}): "
     pairs = [(a, b) for a in ours for b in theirs if a["seed"] == b["seed"]]
     if any(a["key"] != b["key"] for a, b in pairs):
         return head + f"other settings or code than published; {_difference_or_reason(ours, theirs)}"
@@ -71,6 +71,8 @@ def _difference_or_reason(ours: list[Record], theirs: list[Record]) -> str:
 
 
 def _difference(ours: list[Record], theirs: list[Record]) -> str:
+    if "bandit" in ours[0]:
+        return f"{signed(_reward(ours) - _reward(theirs), 3)}"
     mine, other = by_seed(ours, ours[0]["arm"]), by_seed(theirs, theirs[0]["arm"])
     (one, questions), (two, others) = arm_scores(mine, "accuracy"), arm_scores(other, "accuracy")
     if questions != others:
@@ -81,6 +83,14 @@ def _difference(ours: list[Record], theirs: list[Record]) -> str:
     difference = _accuracy(ours) - _accuracy(theirs)
     shown, low, high = (signed(100 * value, 1) for value in (difference, lo, hi))
     return f"{shown} points, 95 % interval [{low}, {high}]: {place} noise"
+
+
+def _score(own: list[Record]) -> str:
+    return fixed(_reward(own), 3) if "bandit" in own[0] else percent(_accuracy(own))
+
+
+def _reward(own: list[Record]) -> float:
+    return fmean(map(last_reward, own))
 
 
 def _accuracy(own: list[Record]) -> float:

@@ -6,6 +6,7 @@ Text that comes from records or from users is never read as rich markup.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from rich import box
@@ -14,6 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from repro.experiments.types import Experiment
+from repro.report.bandit import last_reward
+from repro.report.bandit_table import learning_columns
 from repro.report.build import Report
 from repro.report.format import MISSING, fixed, percent, percent_interval, seconds, size
 from repro.report.structure import to_json
@@ -39,23 +42,28 @@ def live_table(
     """
     running = running or {}
     rows = {row.arm: row for row in summarise(experiment, records, None, intervals=False)}
-    table = _table(title or experiment.title, ["Arm", "Accuracy %", *[f"seed {s}" for s in seeds], "Training time"])
+    shown = "Mean reward" if experiment.tabular else "Accuracy %"
+    table = _table(title or experiment.title, ["Arm", shown, *[f"seed {s}" for s in seeds], "Training time"])
     failed = {(r["arm"], r["seed"]) for r in records if r["kind"] == "trial" and r["status"] == "failed"}
     for arm in (a for a in experiment.arms if a.id in arms):
         row = rows.get(arm.id)
-        known = dict(zip(row.seeds, row.by_seed, strict=True)) if row and row.by_seed else {}
+        known = dict(zip(row.seeds, map(percent, row.by_seed), strict=True)) if row and row.by_seed else {}
+        mean, spent = (percent(row.accuracy), row.train_seconds) if row else (MISSING, None)
+        if experiment.tabular:
+            rewards = {r["seed"]: last_reward(r) for r in records if r["arm"] == arm.id and "bandit" in r}
+            known = {seed: fixed(reward, 3) for seed, reward in rewards.items()}
+            mean = fixed(fmean(rewards.values()), 3) if rewards else MISSING
         cells = []
         for seed in seeds:
             if seed in known:
-                cells.append(Text(percent(known[seed])))
+                cells.append(Text(known[seed]))
             elif words := running.get(f"{arm.id}/seed{seed}"):
                 cells.append(Text(words, style="cyan"))
             elif (arm.id, seed) in failed:
                 cells.append(Text("failed", style="red"))
             else:
                 cells.append(Text(MISSING, style="dim"))
-        mean, spent = (row.accuracy, row.train_seconds) if row else (None, None)
-        table.add_row(Text(arm.display), Text(percent(mean)), *cells, Text(seconds(spent)))
+        table.add_row(Text(arm.display), Text(mean), *cells, Text(seconds(spent)))
     return table
 
 
@@ -98,6 +106,16 @@ def results_table(rows: Sequence[ArmSummary], title: str = "") -> Table:
             str(len(row.seeds)),
         ]
         table.add_row(*map(Text, cells), style=None if row.seeds else "dim")
+    return table
+
+
+def bandits_table(report: Report) -> Table:
+    """The numbers of trials on bandits: after the early and the last step, without standard errors."""
+    header, cells = learning_columns(report)
+    kept = [i for i, name in enumerate(header) if "entropy" not in name and name != "Status"]
+    table = _table(report.title, [header[i].replace(", ", "\n").replace(" at ", "\nat ") for i in kept])
+    for row, line in zip(report.rows, cells, strict=True):
+        table.add_row(*[Text(line[i].partition(" ±")[0]) for i in kept], style=None if row.seeds else "dim")
     return table
 
 
@@ -149,7 +167,8 @@ def verdict_table(report: Report) -> Table:
 
 def final(report: Report) -> RenderableType:
     """What a run ends with: results, troubles of single arms, verdicts, and the files written."""
-    parts: list[RenderableType] = [results_table(report.rows, report.title)]
+    tabular = report.experiment.tabular
+    parts: list[RenderableType] = [bandits_table(report) if tabular else results_table(report.rows, report.title)]
     for row in report.rows:
         if row.status not in ("done", "not run"):
             parts.append(Text(f"{row.display}: {row.status}", style="red"))

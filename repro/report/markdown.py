@@ -5,6 +5,7 @@ Measured and reported numbers never share a column. Rates are printed in percent
 
 from __future__ import annotations
 
+from repro.report.bandit_table import bandit_sections
 from repro.report.build import Report
 from repro.report.format import MISSING, count, fixed, markdown_table, percent, percent_interval, seconds, signed, size
 from repro.report.passk_table import passk_section
@@ -14,6 +15,7 @@ from repro.report.reported import reported
 from repro.report.scaling_table import scaling_section
 from repro.report.summary import ArmSummary, common_passes, has_scaling, largest_pass, pass_k, stand_in
 from repro.report.verdicts import question
+from repro.statistics.bandits import ESTIMATOR
 from repro.statistics.effect import PLANNED
 
 NO_VERDICT = "**Smoke run: it shows that everything works, and carries no verdict. Do not quote its numbers.**\n"
@@ -31,18 +33,24 @@ def markdown(report: Report) -> str:
         parts.append(NO_VERDICT)
     if report.setting:
         parts.append("".join(f"- {key}: {value}\n" for key, value in report.setting.items()))
-    parts += ["## Measured by this suite\n", markdown_table(*measured_columns(report)), _measured_notes(report)]
+    parts += bandit_sections(report) if report.experiment.tabular else _measured(report)
+    parts += reported(report)
+    parts += ["## Claims\n", _claims(report)]
+    if not report.experiment.tabular:
+        parts += ["## Noise floor (A/A)\n", _noise(report)]
+    parts += ["## Where this differs from the paper\n", _ledger(report)]
+    parts += ["## Reproduce\n", f"```\n{report.command}\n```\n"]
+    return "\n".join(parts)
+
+
+def _measured(report: Report) -> list[str]:
+    parts = ["## Measured by this suite\n", markdown_table(*measured_columns(report)), _measured_notes(report)]
     if any(len(row.sets) > 1 for row in report.rows):
         parts += ["### Each set\n", _sets_table(report.rows)]
     parts += scaling_section(report.experiment, report.scaling)
     parts += passk_section(report.passk)
     parts += phases_section(report.phases, report.device)
-    parts += planned_section(report.planned, report.experiment)
-    parts += reported(report)
-    parts += ["## Claims\n", _claims(report), "## Noise floor (A/A)\n", _noise(report)]
-    parts += ["## Where this differs from the paper\n", _ledger(report)]
-    parts += ["## Reproduce\n", f"```\n{report.command}\n```\n"]
-    return "\n".join(parts)
+    return parts + planned_section(report.planned, report.experiment)
 
 
 def measured_columns(report: Report) -> tuple[list[str], list[list[str]]]:
@@ -175,6 +183,8 @@ def _claims(report: Report) -> str:
         )
     planned = any(v.claim.metric.startswith(PLANNED) for v in report.verdicts)
     shapes = "; those on predicted peaks and FLOPs hold for the shapes that they name" if planned else ""
+    if any(v.claim.metric.startswith(f"{ESTIMATOR}:") for v in report.verdicts):
+        shapes = "; those marked exact are computed without sampling and hold for the set-up that they name"
     return (
         markdown_table(header, cells, numbers_from=7)
         + f"\nVerdicts are computed from the records and hold for scale {report.scale} only{shapes}.\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from repro.report.bandit_table import bandit_json
 from repro.report.build import Report
 from repro.report.passk_table import passk_json
 from repro.report.planned import planned_json
@@ -18,6 +19,8 @@ def to_json(report: Report) -> dict[str, Any]:
     more = {"scaling": scaling_json(report.experiment, report.scaling)} if report.scaling else {}
     if report.passk:
         more["passk"] = passk_json(report.passk)
+    if report.bandits:
+        more["bandits"] = bandit_json(report.bandits)
     if report.phases:
         more["phases"] = {"device": report.device, "rows": [asdict(row) for row in report.phases]}
     if report.planned:

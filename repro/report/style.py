@@ -48,6 +48,12 @@ OBJECTIVE_LOOKS = {
     ("majority", "unbiased"): (PURPLE, (0, (5, 1, 1, 1)), "v"), ("majority", "biased"): (ORANGE, (0, (3, 1)), "<"),
     "pkpo": (SKY, "-", "P"), "passk-training": (YELLOW, "-.", "*"),
 }  # fmt: skip
+# Estimators of k-sample objectives, whatever the k: (objective, variant, scale).
+KSAMPLE_LOOKS = {
+    ("mean", "unbiased", "plain"): (VERMILLION, "-", "s"), ("mean", "unbiased", "matched"): (ORANGE, "-.", "v"),
+    ("pass", "unbiased", "plain"): (BLUE, "-", "o"), ("pass", "biased", "plain"): (GREEN, "--", "D"),
+    ("pass", "naive", "plain"): (BLACK, ":", "^"),
+}  # fmt: skip
 _SPARE = (GREEN, PURPLE, BLACK, YELLOW, SKY, VERMILLION, ORANGE, BLUE)
 _LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
 MARKERS = "osD^vPX*<>"

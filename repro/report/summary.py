@@ -127,7 +127,7 @@ def _row(
     if not done:
         return ArmSummary(**base)
     per_set = {name: _means(done, name) for name in sets}
-    by_seed = tuple(fmean(r["metrics"][f"{name}/accuracy"] for name in sets) for r in done)
+    by_seed = tuple(fmean(r["metrics"][f"{name}/accuracy"] for name in sets) for r in done) if sets else ()
     lo, hi = accuracy_interval(done) if intervals else (None, None)
     costs = [r["cost"] for r in done]
     unbroken = [c for c in costs if not c["resumed"]] if arm.trained else []
@@ -142,7 +142,7 @@ def _row(
         accuracy=fmean(by_seed) if sets else None,
         lo=lo,
         hi=hi,
-        by_seed=by_seed if sets else (),
+        by_seed=by_seed,
         protocol=fmean(_protocol(done[0], name, per_set[name]) for name in sets) if sets else None,
         metrics={k: fmean(per_set[name][k] for name in sets) for k in shared if k not in ("accuracy", *KL)},
         **{k: _divergence(per_set, k) for k in KL},

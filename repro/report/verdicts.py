@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from repro.experiments.types import Claim, Experiment
+from repro.report import bandit_words
 from repro.report.format import fixed, percent, signed
+from repro.statistics.bandits import BANDIT, UNIT
 from repro.statistics.contrast import ClaimResult, evaluate_claims
 from repro.statistics.costs import STEP_TIMES
 from repro.statistics.verdict import boundary
@@ -19,6 +21,7 @@ NAMES = {  # where a metric's own name says too little
     "kl": "KL per response", "kl_token": "KL per token", "planned_peak": "predicted peak memory",
     "planned_flops": "predicted FLOPs per prompt",
 }  # fmt: skip
+CONSTANT = "estimator:tolerance"
 EFFICIENCY = "@efficiency"  # "weighted@efficiency[:set]", see `repro.statistics.contrast`
 
 
@@ -41,7 +44,8 @@ class Verdict:
             return ""
         if self.claim.kind == "exact":
             return "exact"
-        unit = "rounds" if self.claim.metric.partition(":")[0] in STEP_TIMES else "seeds"
+        name = self.claim.metric.partition(":")[0]
+        unit = "rounds" if name in STEP_TIMES else UNIT if name == BANDIT else "seeds"
         parts = [f"level {percent(self.result.level, 2)} %"] if self.result.level is not None else []
         parts.append(f"{self.result.n_seeds} {unit}" + ("" if self.result.paired else ", not paired"))
         return ", ".join(parts)
@@ -70,6 +74,8 @@ def effect(claim: Claim, result: ClaimResult) -> str:
         return fixed(None)
     if claim.contrast == "ratio":
         unit, write = "x", lambda v: fixed(v, 2)
+    elif bandit_words.of_bandits(claim.metric):
+        unit, write = "", lambda v: bandit_words.number(v, claim.metric)
     elif is_rate(claim.metric):
         unit, write = " points", lambda v: signed(None if v is None else 100 * v, 2)
     else:
@@ -80,7 +86,7 @@ def effect(claim: Claim, result: ClaimResult) -> str:
 
 def question(claim: Claim, display: dict[str, str]) -> str:
     """What is tested, in short: `accuracy: TBRM n=4 - GRPO n=4 > 0`."""
-    arm, against = display.get(claim.arm, claim.arm), display.get(claim.against, claim.against)
+    arm, against = (bandit_words.arm_name(display.get(name, name), claim.metric) for name in (claim.arm, claim.against))
     limit = boundary(claim.kind, claim.margin, claim.contrast)
     rival_metric = getattr(claim, "against_metric", None) or claim.metric
     if claim.metric.partition(":")[0].endswith(EFFICIENCY):
@@ -98,12 +104,16 @@ def question(claim: Claim, display: dict[str, str]) -> str:
 
 def _two_metrics(claim: Claim, rival_metric: str, arm: str, against: str, limit: float) -> str:
     """`majority@64 of (GRPO^V) - accuracy of (GRPO) > 0.00 points`."""
-    one, two = f"{_words(claim.metric)} of ({arm})", f"{_words(rival_metric)} of ({against})"
+    one, two = _of(claim.metric, arm), _of(rival_metric, against)
     first, second = (one, two) if claim.better == "higher" else (two, one)
     if claim.contrast == "ratio":
         return f"{first} / {second} > {fixed(limit, 2)}"
     rates = is_rate(claim.metric) and is_rate(rival_metric)
     return f"{first} - {second} > {f'{fixed(100 * limit, 2)} points' if rates else fixed(limit, 4)}"
+
+
+def _of(metric: str, arm: str) -> str:
+    return _words(metric) if metric == CONSTANT else f"{_words(metric)} of ({arm})"
 
 
 def _efficiency(metric: str) -> tuple[str, str]:
@@ -114,6 +124,8 @@ def _efficiency(metric: str) -> tuple[str, str]:
 
 def _words(metric: str) -> str:
     """A metric for people: `weighted@64:easy-to-hard` becomes `weighted@64, easy-to-hard`."""
+    if bandit_words.of_bandits(metric):
+        return bandit_words.words(metric)
     name, _, where = metric.partition(":")
     return NAMES.get(name, name.replace("_", " ")) + (f", {where.replace('_', ' ')}" if where else "")
 

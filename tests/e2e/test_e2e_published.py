@@ -66,6 +66,16 @@ def test_every_published_record_is_one_of_the_experiment_as_registered(table):
     assert timing is not None, "the time claims need a timing record of today's definition"
 
 
+def test_the_published_bandits_are_those_of_the_experiment_as_registered():
+    needs("figure1")
+    from repro.cli.pipeline import stored_configs
+    from repro.experiments.plan import current
+
+    bundle, figure1 = read_bundle(bundle_path(REPOSITORY / "results", "figure1")), registry.get("figure1")
+    assert current(stored_configs(figure1, "micro", bundle), bundle) == bundle
+    assert {record["arm"] for record in bundle} == {arm.id for arm in figure1.arms}
+
+
 @pytest.mark.parametrize("table", TABLES)
 def test_the_micro_scale_uses_what_the_shipped_tuning_records_choose(table):
     needs(f"{table}-tuning")
