@@ -38,7 +38,7 @@ def live_table(
     """The table while a run goes on: one row per planned arm, one column per seed, filled with what is finished.
 
     `records`: those stored so far; `running`: "<arm>/seed<k>" -> a few words such as "step 13/60". A cell is the
-    accuracy in percent, the words of a running trial, "failed", or a dash.
+    accuracy in percent (of bandits the mean reward), the words of a running trial, "failed", or a dash.
     """
     running = running or {}
     rows = {row.arm: row for row in summarise(experiment, records, None, intervals=False)}

@@ -257,8 +257,8 @@ def check_record(record: Any) -> None:
         _check_types(record, _DONE)
         for name, entry in record["outcomes"].items():
             _check_outcomes(name, entry)
-        if "bandit" in record:
-            check_bandit(record["bandit"])
+        if "bandit" in record or (record["config"].get("base") or {}).get("kind") == "tabular":
+            check_bandit(record.get("bandit"))
 
 
 def expected_id(record: dict[str, Any]) -> str:

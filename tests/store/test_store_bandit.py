@@ -77,8 +77,9 @@ def test_a_damaged_payload_is_named(path, value, word):
 
 
 def test_a_payload_that_is_no_object():
-    with pytest.raises(InputError, match="not an object"):
-        check_record(record_of(bandit=[]))
+    for record in (record_of(bandit=[]), record_of(bandit_config(), outcomes={}, metrics={})):
+        with pytest.raises(InputError, match="not an object"):
+            check_record(record)
 
 
 def test_a_bandit_config_survives_json():
