@@ -77,6 +77,27 @@ _TRADE_OFF = tuple(
     )
 )
 
+_EQUAL = tuple(
+    claim
+    for task, name in _TASKS.items()
+    for claim in (
+        _claim(
+            f"{_number(task)}-mean-{task}-rate",
+            f"At the mean's learning rate, too, training for the mean is better at pass@1 ({name}).",
+            "accuracy",
+            f"{task}-mean",
+            f"{task}-pass-rate",
+        ),
+        _claim(
+            f"{_number(task)}-pass-{task}-rate",
+            f"At the mean's learning rate, too, training for pass@{K} is better at pass@{K} ({name}).",
+            f"pass@{K}",
+            f"{task}-pass-rate",
+            f"{task}-mean",
+        ),
+    )
+)
+
 _CONTROL = tuple(
     _claim(
         f"{_number(task)}-many-{task}",
@@ -151,4 +172,4 @@ _LATER = tuple(
     for task, name in _TASKS.items()
 )
 
-CLAIMS = (*_TRADE_OFF, *_CONTROL, *_OVER_K, *_BASELINE, *_PPO, *_LATER)
+CLAIMS = (*_TRADE_OFF, *_EQUAL, *_CONTROL, *_OVER_K, *_BASELINE, *_PPO, *_LATER)

@@ -37,6 +37,7 @@ ARMS = (
     *_core("code", "Code"),
     _ablation("math-pass-naive", f"pass@{K}, naive", "ksample", _PASS | {"variant": "naive"}),
     _ablation("math-majority-biased", f"majority@{K}, biased", "ksample", _MAJORITY | _BIASED),
+    _ablation("math-pass-rate", f"pass@{K}, the mean's rate", "ksample", _PASS),
     _ablation("math-mean-matched", "mean, matched scale", "ksample", _MEAN | {"scale": "matched"}),
     _ablation("math-mean-many", f"mean, {K} times the updates", "ksample", _MEAN),
     _ablation("math-pass-k2", "pass@2", "ksample", _PASS | {"k": 2}),
@@ -46,10 +47,14 @@ ARMS = (
     _ablation("math-pass-ppo", f"pass@{K}, PPO clip", "ksample", _PASS | _PPO),
     _ablation("math-pkpo-k4", "PKPO k=4", "pkpo", {"k": 4}),
     _ablation("math-passk-training-k4", "Pass@k Training k=4", "passk-training", {"k": 4}),
+    _ablation("code-pass-rate", f"pass@{K}, the mean's rate", "ksample", _PASS),
     _ablation("code-mean-many", f"mean, {K} times the updates", "ksample", _MEAN),
     _ablation("code-pass-k4", "pass@4", "ksample", _PASS | {"k": 4}),
     _ablation("code-pkpo-k4", "PKPO k=4", "pkpo", {"k": 4}),
 )
+
+
+_ORIGINS = ("base", "mean", "pass-biased", "majority")  # the others vary the pass@K arm
 
 
 def _arms(tuned: Mapping[str, Mapping[str, Any]], code: Mapping[str, Any], train: Mapping[str, Any]) -> dict[str, dict]:
@@ -60,9 +65,7 @@ def _arms(tuned: Mapping[str, Mapping[str, Any]], code: Mapping[str, Any], train
     arms: dict[str, dict] = {}
     for arm in ARMS:
         task, _, name = arm.id.partition("-")
-        origin = next(
-            o for o in ("majority", "pass-biased", "pass", "mean", "base") if name.startswith(o) or o == "pass"
-        )
+        origin = "mean" if name == "pass-rate" else next((o for o in _ORIGINS if name.startswith(o)), "pass")
         settings = tuned.get(f"{task}-{origin}", {"method": {}, "train": {}})
         method = dict(settings["method"])
         if arm.trained:
@@ -123,6 +126,14 @@ MICRO = ScaleSettings(
     arms=_arms(
         {
             # Best grid points of table4-tuning by the arm's own objective; a test compares them with its records.
+            "math-mean": {"method": {"beta": 0.02}, "train": {"learning_rate": 2e-4}},
+            "math-pass": {"method": {"beta": 0.02}, "train": {"learning_rate": 5e-5}},
+            "math-pass-biased": {"method": {"beta": 0.02}, "train": {"learning_rate": 1e-4}},
+            "math-majority": {"method": {"beta": 0.02}, "train": {"learning_rate": 1e-4}},
+            "code-mean": {"method": {"beta": 0.0}, "train": {"learning_rate": 8e-4}},
+            "code-pass": {"method": {"beta": 0.0}, "train": {"learning_rate": 4e-4}},
+            "code-pass-biased": {"method": {"beta": 0.02}, "train": {"learning_rate": 4e-4}},
+            "code-majority": {"method": {"beta": 0.0}, "train": {"learning_rate": 4e-4}},
         },
         {
             "task": {"name": "synthesis", "options": {"rl": 1200, **_MICRO_SIZES}},

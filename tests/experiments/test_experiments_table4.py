@@ -76,6 +76,10 @@ def test_an_ablation_takes_the_values_of_the_arm_it_varies():
         varied, kept = config("micro", f"math-{arm}"), config("micro", f"math-{origin}")
         assert varied.train == kept.train and varied.method["beta"] == kept.method["beta"]
     assert config("micro", "math-pass-k16").n == 16
+    for task in ("math", "code"):
+        equal, plain = config("micro", f"{task}-pass-rate"), config("micro", f"{task}-mean")
+        assert equal.train == plain.train
+        assert equal.method == plain.method | {"objective": "pass"}
 
 
 def test_every_trained_core_arm_is_tuned_by_what_it_trains_for():
