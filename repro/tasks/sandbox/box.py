@@ -210,8 +210,11 @@ def _entering(entries: list[str]) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """All there is: Python's -I would forbid the fixed hash seed, without which sets differ from run to run."""
-    return {"PYTHONHASHSEED": "0"}
+    """All there is: Python's -I would forbid the fixed hash seed, without which sets differ from run to run.
+
+    Symbols are bound at the start, else every fork binds those it uses again. The server removes both variables.
+    """
+    return {"PYTHONHASHSEED": "0", "LD_BIND_NOW": "1"}
 
 
 @functools.cache
