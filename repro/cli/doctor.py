@@ -49,7 +49,7 @@ def run(root: Path) -> list[Check]:
     gpu = has_gpu()
     return [
         _python(), *_packages(gpu), _cuda_torch(gpu), _hardware(gpu), *_extras(), _git(), _write(root), _disk(root),
-        _data(),
+        _data(), _sandbox(),
     ]  # fmt: skip
 
 
@@ -165,3 +165,15 @@ def _data() -> Check:
         return Check("data", "ok", "real data sets come from the hub (REPRO_DATA_DIR is not set)")
     good = Path(named).is_dir()
     return Check("data", "ok" if good else "warn", f"REPRO_DATA_DIR={named}" + ("" if good else " is not a folder"))
+
+
+def _sandbox() -> Check:
+    """Whether model-written code can be locked in; the probe runs only where bubblewrap is installed."""
+    from repro.tasks.sandbox import isolation, unsafe
+
+    if unsafe():
+        return Check("sandbox", "warn", "REPRO_UNSAFE_CODE is set: model-written code runs unprotected")
+    found = isolation()
+    if found.available:
+        return Check("sandbox", "ok", found.mechanism)
+    return Check("sandbox", "warn", f"{found.missing}: tasks that run code will refuse to, see --unsafe-code")

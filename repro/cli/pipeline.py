@@ -43,8 +43,12 @@ class Finished:
 
 
 def check_inputs(configs: Sequence[TrialConfig], data_dir: Path | None) -> None:
-    """Load every real data set the trials need, so that a missing or malformed file is found before anything runs."""
+    """Load every real data set the trials need, so that a missing or malformed file is found before anything runs.
+
+    InputError too where a task runs model-written code and it cannot be locked in.
+    """
     from repro import tasks
+    from repro.tasks import sandbox
 
     needed: dict[tuple[str, str], tuple[str, dict[str, Any], set[str]]] = {}
 
@@ -60,6 +64,8 @@ def check_inputs(configs: Sequence[TrialConfig], data_dir: Path | None) -> None:
             need(*(own if one.task is None else (one.task, one.options)), {one.split})
     for name, options, splits in needed.values():
         task = tasks.load(name, options, data_dir)
+        if task.executes:
+            sandbox.require()
         for split in sorted(splits):
             if split not in task.splits:
                 raise InputError(f"task {name} has no split {split!r}: it has {', '.join(task.splits)}")

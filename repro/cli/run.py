@@ -32,6 +32,9 @@ def add_arguments(parser) -> None:
     parser.add_argument(
         "--data-dir", metavar="DIR", help="folder of public data files (else REPRO_DATA_DIR, else the hub)"
     )
+    parser.add_argument(
+        "--unsafe-code", action="store_true", help="run model-written code without a sandbox, and record it so"
+    )
     parser.add_argument("--force", action="store_true", help="run even what is planned not to fit the memory")
     add_root(parser)
     add_json(parser)
@@ -42,6 +45,8 @@ def main(args) -> int:
     from repro.store.records import load_records
     from repro.store.workspace import Workspace
 
+    if args.unsafe_code:
+        os.environ["REPRO_UNSAFE_CODE"] = "1"  # trials run in processes of their own, which inherit it
     chosen, altered, data = selected(args), changes(args), data_dir(args)
     configs = [config for _, group in chosen for config in group]
     workers = jobs(args, configs)

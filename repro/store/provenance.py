@@ -18,8 +18,11 @@ PACKAGES = (
 )  # fmt: skip
 
 
-def collect(command: str) -> dict[str, Any]:
-    """The record's "provenance"; "finished" is None until `finish`. Takes some milliseconds (two calls of git)."""
+def collect(command: str, sandbox: str | None = None) -> dict[str, Any]:
+    """The record's "provenance"; "finished" is None until `finish`. Takes some milliseconds (two calls of git).
+
+    `sandbox`: how model-written code was locked in, for trials that run any; the key is absent for others.
+    """
     commit, dirty = git_state(Path(repro.__file__).parent)
     cpu, cores, gpu = cpu_model(), usable_cores(), gpu_model()
     return {
@@ -36,6 +39,7 @@ def collect(command: str) -> dict[str, Any]:
         "finished": None,
         "command": command,
         "measured_on": gpu or f"{cores} cores of {cpu}",
+        **({} if sandbox is None else {"sandbox": sandbox}),
     }
 
 

@@ -116,6 +116,7 @@ class Provenance(TypedDict):
     finished: str | None
     command: str
     measured_on: str  # hardware in words
+    sandbox: NotRequired[str]  # how model-written code was locked in ("none: --unsafe-code"); absent: none was run
 
 
 class Plan(TypedDict):

@@ -25,6 +25,10 @@ def _real(name: str, summary: str, hub: tuple[str, ...], licence: str) -> TaskIn
     return TaskInfo(name, "repro.tasks.real", "RealTask", summary, hub, licence)
 
 
+def _code(name: str, summary: str, hub: str, licence: str) -> TaskInfo:
+    return TaskInfo(name, "repro.tasks.code", "CodeTask", summary, (hub,), licence)
+
+
 _MATH_NOTE = "MIT as declared, contested by AoPS (January 2025)"
 _MAA_NOTE = "problems (c) Mathematical Association of America"
 _MATH500 = "HuggingFaceH4/MATH-500"
@@ -96,6 +100,30 @@ TASKS = {
             "olympiadbench",
             "OlympiadBench: 674 text-only English test problems",
             ("math-ai/olympiadbench",),
+            "Apache-2.0",
+        ),
+        _code(
+            "humaneval",
+            "HumanEval: 164 Python functions to complete, run against tests",
+            "openai/openai_humaneval",
+            "MIT",
+        ),
+        _code(
+            "mbpp",
+            "MBPP: short Python functions, 374 train / 90 dev / 500 test, run against tests",
+            "google-research-datasets/mbpp",
+            "CC BY 4.0",
+        ),
+        _code(
+            "code_contests",
+            "CodeContests: contest problems judged by standard input and output",
+            "deepmind/code_contests",
+            "CC BY 4.0",
+        ),
+        _code(
+            "taco",
+            "TACO: 1,000 algorithmic test problems, by standard input and output or calls",
+            "BAAI/TACO",
             "Apache-2.0",
         ),
     )

@@ -24,6 +24,7 @@ from repro.tasks.outcome import Outcome
 from repro.tasks.overlap import normalise, overlap
 from repro.tasks.sources import REAL, Source
 from repro.tasks.task import ID_BITS, SPLITS, Prompt, Task, prompts_sha256
+from repro.tasks.templates import cut
 from repro.tasks.templates import get as get_template
 
 DEV_DEFAULT = 512  # but at most a tenth of the training set
@@ -71,7 +72,7 @@ class RealTask(Task):
         self._require_split(split)
         if split not in self._prompts:
             if split == "test":
-                self._prompts["test"] = _in_split("test", self._load("test").rows)
+                self._prompts["test"] = in_split("test", self._load("test").rows)
             else:
                 self._cut_train()
         return self._prompts[split][:limit]
@@ -94,7 +95,7 @@ class RealTask(Task):
         return [voting_form(text) for text in texts]
 
     def _final(self, completions: Sequence[str]) -> list[str]:
-        return [_tagged(_cut(text, self.template.stop), self.template.answer_tag) for text in completions]
+        return [_tagged(cut(text, self.template.stop), self.template.answer_tag) for text in completions]
 
     def split_steps(self, text: str) -> list[str]:
         """See Task: VinePPO's splitter for maths with formulas; else a step is a line with the line breaks after it."""
@@ -130,8 +131,8 @@ class RealTask(Task):
         held_out = set(keys[:size])
         if self._rl is not None and self._rl > len(keys) - size:
             raise InputError(f"task {self.name}: rl={self._rl} asked for, but there are {len(keys) - size}; lower it")
-        self._prompts["dev"] = _in_split("dev", (row for row in rows if _order(row) in held_out))
-        self._prompts["rl"] = _in_split("rl", (row for row in rows if _order(row) not in held_out))[: self._rl]
+        self._prompts["dev"] = in_split("dev", (row for row in rows if _order(row) in held_out))
+        self._prompts["rl"] = in_split("rl", (row for row in rows if _order(row) not in held_out))[: self._rl]
 
     def _load(self, split: str) -> _Loaded:
         if split not in self._loaded:
@@ -203,11 +204,6 @@ def _gold_symbolic(text: str) -> str | None:
     return text or None
 
 
-def _cut(text: str, stop: Sequence[str]) -> str:
-    """The text before the first stop string: what a base model invents after it is no part of its answer."""
-    return text[: min((at for at in map(text.find, stop) if at >= 0), default=len(text))]
-
-
 def _tagged(text: str, tag: str) -> str:
     """What stands in the last answer tag, boxed so that the checkers take all of it; the whole text without such a
     tag."""
@@ -223,7 +219,8 @@ def _order(prompt: Prompt) -> bytes:
     return hashlib.sha256(normalise(prompt.question).encode()).digest()
 
 
-def _in_split(split: str, rows: Iterable[Prompt]) -> list[Prompt]:
+def in_split(split: str, rows: Iterable[Prompt]) -> list[Prompt]:
+    """The rows, whose ids are row numbers, in the order of rule 2 and with ids of this split."""
     offset = SPLITS.index(split) << ID_BITS
     return [
         Prompt(offset | row.id, row.question, row.answer, row.level, row.solution, row.source_id)

@@ -39,10 +39,11 @@ class Task(ABC):
 
     name: str
     summary: str
-    answer_kind: Literal["numeric", "symbolic"]
+    answer_kind: Literal["numeric", "symbolic", "code"]
     splits: tuple[str, ...]
     template: Template
     generated: bool = False
+    executes: bool = False  # checking runs the completion's code, which needs a sandbox
 
     @abstractmethod
     def prompts(self, split: str, limit: int | None = None) -> list[Prompt]:
@@ -57,8 +58,9 @@ class Task(ABC):
         """The answer each completion gives to its prompt, in one spelling per value, for voting; None: it has none.
 
         `check` says unparsed where the answer is None. Equal answers are equally right, except for code: there an
-        answer is what the program does on given inputs, and hidden tests may still tell two such programs apart.
-        Answers that differ in spelling may both be right (symbolic tasks).
+        answer is what the program does on given inputs, and hidden tests may still tell two such programs apart; and
+        a program that only crashes has no answer, but is wrong, not unparsed. Answers that differ in spelling may both
+        be right (symbolic tasks).
         """
 
     @abstractmethod

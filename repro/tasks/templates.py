@@ -5,13 +5,15 @@ backslashes and dollar signs of a question are left alone.
 
 Sources: `qwen-math` is the ChatML form of Qwen2.5-Math with the system line that the TBRM paper names (section 4.1);
 `r1` is the training template of DeepSeek-R1-Zero (arXiv 2501.12948, Table 1), laid out over lines; `plain` is the
-common few-word form for base models; `micro` is the bare question of the generated tasks.
+common few-word form for base models; `qwen-code` and `plain-code` are their like for programs, in our words; `micro` is
+the bare question of the generated tasks.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from repro.errors import InputError
@@ -61,9 +63,23 @@ TEMPLATES = {
             stop=("<|endoftext|>",),
             answer_tag="answer",
         ),
+        Template(
+            "qwen-code",
+            system="<|im_start|>system\nYou are a careful programmer. Think first if you need to, and put the whole "
+            "program into one ```python block at the end.<|im_end|>\n",
+            user="<|im_start|>user\n{question}<|im_end|>\n",
+            prefix="<|im_start|>assistant\n",
+            stop=("<|im_end|>", "<|endoftext|>"),
+        ),
+        Template("plain-code", user="{question}\n\nPython program:\n", prefix="```python\n", stop=("\n```",)),
         Template("plain", user="Question: {question}\n", prefix="Answer:", stop=("\nQuestion:",)),
     )
 }
+
+
+def cut(text: str, stop: Sequence[str]) -> str:
+    """The text before the first stop string: what a base model invents after it is no part of its answer."""
+    return text[: min((at for at in map(text.find, stop) if at >= 0), default=len(text))]
 
 
 def get(name: str) -> Template:

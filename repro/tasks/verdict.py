@@ -30,15 +30,16 @@ class Verdict:
 
 _QUESTION = "Is this solution correct? Answer Yes or No"
 
+_CHATML = Verdict(f"\n<|im_start|>user\n{_QUESTION}<|im_end|>\n<|im_start|>assistant\n", "Yes", "No")
 # By the name of the prompt template: the turn must continue the same conversation.
 VERDICTS = {
     "micro": Verdict("?", "Y", "N"),
-    "qwen-math": Verdict(
-        f"\n<|im_start|>user\n{_QUESTION}<|im_end|>\n<|im_start|>assistant\n", "Yes", "No"
-    ),
+    "qwen-math": _CHATML,
+    "qwen-code": _CHATML,
     "r1": Verdict(f"\nUser: {_QUESTION}\nAssistant:", " Yes", " No"),
     "plain": Verdict(f"\n{_QUESTION}\nAnswer:", " Yes", " No"),
-}  # fmt: skip
+    "plain-code": Verdict(f"\n{_QUESTION}\nAnswer:", " Yes", " No"),
+}
 
 
 def get(template: str) -> Verdict:

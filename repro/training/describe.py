@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import resource
 import time
+from collections.abc import Sequence
 
 from repro.store.provenance import collect
 from repro.store.record import SCHEMA
+from repro.tasks import sandbox
 from repro.training.setup import Setup
 from repro.training.stage1 import Stage1
 
@@ -20,10 +22,11 @@ def utc(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
-def provenance(started: float) -> dict:
+def provenance(started: float, setups: Sequence[Setup]) -> dict:
     """Where, when and by which command; never part of the trial's key."""
+    isolation = sandbox.describe() if any(setup.executes for setup in setups) else None
     return {
-        **collect(os.environ.get("REPRO_COMMAND", "")),
+        **collect(os.environ.get("REPRO_COMMAND", ""), isolation),
         "started": utc(started),
         "finished": utc(time.time()),
     }
@@ -90,7 +93,7 @@ def describe(
             "resumed": resumed,
             **({} if stage1 is None else {"stage1": stage1.cost}),
         },
-        "provenance": provenance(started),
+        "provenance": provenance(started, [setup]),
         "base": setup.base.facts,
         **({} if stage1 is None else {"stage1": stage1.facts}),
     }

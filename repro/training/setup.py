@@ -17,7 +17,7 @@ from repro.methods.catalogue import create
 from repro.sampling.vllm_backend import require
 from repro.store.config import TrialConfig
 from repro.store.key import trial_key
-from repro.tasks import verdict
+from repro.tasks import sandbox, verdict
 from repro.tasks.overlap import overlap
 from repro.tasks.task import prompts_sha256
 from repro.training.base import ensure_base
@@ -42,6 +42,9 @@ class Setup:
         wants_dev = self.trained and config.train.eval_every > 0 and "dev" in splits
         self.dev = self.task.prompts("dev", config.evaluation.dev_questions) if wants_dev else []
         self.sets = self._distinct([self._evaluation_set(item) for item in config.evaluation.sets])
+        self.executes = self.task.executes or any(task.executes for _, task, _, _ in self.sets)
+        if self.executes:
+            sandbox.require()
         self.base = ensure_base(config, data_dir, emit)
         self.hashes = {
             "base": self.base.digest,

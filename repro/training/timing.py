@@ -91,7 +91,7 @@ def run_timing(
         "data": [], "metrics": {}, "outcomes": {}, "curve": [], "health": [], "samples": [],
         "cost": {},
         "timing": timing,
-        "provenance": provenance(started),
+        "provenance": provenance(started, list(setups.values())),
         "base": {},
     }  # fmt: skip
     write_record(Workspace(root), record)

@@ -8,6 +8,7 @@ import pytest
 
 from repro.tasks import load
 from repro.tasks.catalogue import TASKS
+from repro.tasks.code_sources import CODE
 from repro.tasks.sources import REAL
 
 
@@ -21,16 +22,18 @@ def test_entries_match_the_modules(name):
 
 
 def test_hub_names_match_the_sources():
-    assert set(REAL) == {name for name, info in TASKS.items() if not info.generated}
+    assert set(REAL) | set(CODE) == {name for name, info in TASKS.items() if not info.generated}
     for name, spec in REAL.items():
         hubs = {source.hub for source in (spec.train, spec.test) if source is not None}
         assert hubs == set(TASKS[name].hub)
+    for name, splits in CODE.items():
+        assert {source.hub for source in splits.values()} == set(TASKS[name].hub)
 
 
 def test_listing_and_loading_a_generated_task_import_nothing_heavy():
     code = (
         "import sys, repro.tasks.catalogue; from repro.tasks import load; load('chain').prompts('test', 5); "
-        "load('svamp'); "
+        "load('svamp'); load('mbpp'); "
         "print([m for m in ('torch','pandas','transformers','datasets','tokenizers','numpy') if m in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -12,9 +12,10 @@ def same_output(printed: str, expected: str) -> bool:
 
     Not covered: problems with several right answers or a tolerance on numbers; they need a judge of their own.
     """
-    return _tokens(printed) == _tokens(expected)
+    return normal(printed) == normal(expected)
 
 
-def _tokens(text: str) -> list[list[str]]:
+def normal(text: str) -> str:
+    """The text with one space between the tokens of a line and without empty lines: equal for texts that agree."""
     # Only "\n" ends a line: str.splitlines would also cut at form feeds and the like.
-    return [tokens for tokens in map(str.split, text.split("\n")) if tokens]
+    return "\n".join(" ".join(tokens) for tokens in map(str.split, text.split("\n")) if tokens)
