@@ -2,15 +2,17 @@
 
 How an assertion job is kept from reporting a success of its own:
 1. The fork returns from the server into `run`, so that no frame above the program holds anything the server knows.
-2. Two random tokens exist only on the evaluation stack of `run`, where neither frames nor the garbage collector's
-   lists lead to; they answer for "the code has run" and "the tests have run".
+2. Two random tokens, and what will run the tests, exist only on the evaluation stack of `run`, where neither frames
+   nor the garbage collector's lists lead to. The tokens answer for "the code has run" and "the tests have run".
 3. The server sends the tests only against the first token, and any other bytes on the channel are a forgery.
-4. Before the tests run, builtins and modules are put back, and threads left over end the job; nothing can be traced.
+4. What runs after the program has builtins and globals of its own (`separate`); the tests get true builtins and
+   modules; threads left over end the job; nothing can be traced.
 """
 
 import _thread
 import atexit
 import builtins
+import functools
 import json
 import os
 import sys
@@ -22,30 +24,36 @@ MOST_VALUE = 1 << 14
 ESSENTIAL = {"__import__", "__build_class__", "__name__", "__debug__"}
 
 
-def alone():
-    """Threads left over could undo what is put back below, so they end the job."""
-    if _thread._count():
-        raise RuntimeError("threads were left running")
+def separate(function):
+    """The function with builtins and globals of its own: frames of another function do not lead to what it uses.
+
+    What it needs beyond builtins comes as arguments.
+    """
+    space = {"__builtins__": dict(vars(builtins)), "__name__": "sandbox"}
+    return types.FunctionType(function.__code__, space, function.__name__, function.__defaults__)
 
 
-def run_code(space, source):
+def run_code(loads, space, source):
     """The first half of an assertion job; returns the length of a token, so that a slice of one is all of it."""
-    setup, code, keeps = json.loads(source)
+    setup, code, keeps = loads(source)
     for text, name in ((setup, "<setup>"), (code, "<program>")):
         if text:
             exec(compile(text, name, "exec", 0, True, 0), space)
-    alone()
     space["__keeps__"] = keeps
     return 16
 
 
-def run_tests(space, channel, real, guarded, written):
+def run_tests(tools, space, channel, real, guarded, written):
     """The second half: the tests come only now, and get true builtins and modules.
 
     Only what the tests name is put back: touching every object of fifteen modules costs a copy of each of their pages.
     """
+    read, threads, modules, names_in, code_type, essential = tools
+    # Threads left over could undo what is put back below, or what the tests find.
+    if threads():
+        raise RuntimeError("threads were left running")
     pieces = []
-    while (piece := os.read(channel, 1 << 16)) != b".":
+    while (piece := read(channel, 1 << 16)) != b".":
         if not piece:
             raise RuntimeError("the tests did not come")
         pieces.append(piece)
@@ -53,24 +61,27 @@ def run_tests(space, channel, real, guarded, written):
     code = compile(text, "<tests>", "exec", 0, True, 0)
     keeps = set(space.pop("__keeps__"))
     tested = {name: value for name, value in space.items() if name not in real or name in keeps or name[:2] == "__"}
-    tested["__builtins__"] = {name: real[name] for name in names_in(code) & real.keys() | ESSENTIAL}
+    tested["__builtins__"] = {
+        name: real[name] for name in names_in(code, code_type, names_in) & real.keys() | essential
+    }
     for name, module, known in guarded:
         if name in text:
-            sys.modules[name] = module
+            modules[name] = module
             vars(module).update(known)
     exec(code, tested)
-    alone()
+    if threads():
+        raise RuntimeError("threads were left running")
     return 16
 
 
-def names_in(code):
+def names_in(code, code_type, again):
     """All names that code uses, also in the functions it defines; every builtin if it may compute names."""
     names = set(code.co_names)
     if names & {"eval", "exec", "globals", "getattr", "vars"}:
-        return set(dir(builtins))
+        return set(__builtins__)
     for constant in code.co_consts:
-        if type(constant) is types.CodeType:
-            names |= names_in(constant)
+        if type(constant) is code_type:
+            names |= again(constant, code_type, again)
     return names
 
 
@@ -134,18 +145,26 @@ def failure(channel, error):
 
 def run(steps):
     """The program, in the child. Never returns."""
-    first, second, write, tokens, fail, leave = steps
+    fail, leave = steps.pop(), steps.pop()
     code = 1
     try:
-        if tokens is None:
-            first()
+        pop = steps.pop
+        if len(steps) == 1:
+            pop()()
         else:
-            pop = tokens.pop
-            # Both tokens are on the evaluation stack before anything runs. `first` and `second` are partial objects:
-            # a call of a plain function would make the stack visible to gc.get_referents.
-            write(pop()[: second(write(pop()[: first()]))])
+            # write(token[: tests(write(token[: code()]))]): all six are on the evaluation stack before `code` runs. It
+            # and `tests` are partial objects: a call of a plain function would show the stack to gc.get_referents.
+            pop()(pop()[: pop()(pop()(pop()[: pop()()]))])
         code = 0
     except BaseException as error:
         code = fail(error)
     finally:
         leave(code)
+
+
+# Made before the first fork, of functions no program can have changed yet.
+run_apart = separate(run)
+code_apart = functools.partial(separate(run_code), json.loads)
+tests_apart = functools.partial(
+    separate(run_tests), (os.read, _thread._count, sys.modules, separate(names_in), types.CodeType, ESSENTIAL)
+)

@@ -110,7 +110,7 @@ class Server:
         os.lseek(number, 0, os.SEEK_SET)
 
     def child(self, kind, source, late, channel, files, tokens):
-        """In the forked child: limits, descriptors, and the list of what the empty module runs (last entry first)."""
+        """In the forked child: limits, descriptors, and what `run` of `child.py` is to do, last entry first."""
         resource.setrlimit(resource.RLIMIT_CPU, (self.cpu, self.cpu + 1))
         resource.setrlimit(resource.RLIMIT_FSIZE, (self.scratch, self.scratch))
         if not self.boxed:
@@ -118,23 +118,24 @@ class Server:
         for number, place in zip(files, (0, 1), strict=False):
             os.dup2(number, place)
             os.close(number)
-        gc.enable()
         name = "__main__" if kind == STDIO else "program"
         module = sys.modules[name] = types.ModuleType(name)
         if name != "__main__":
             sys.modules["__main__"] = types.ModuleType("__main__")
         space = vars(module)
         space["__builtins__"] = builtins
+        gc.enable()
         child = self.child_module
-        fail = functools.partial(child.failure, channel)
-        if kind == ASSERTS:
-            first = functools.partial(child.run_code, space, source)
-            second = functools.partial(child.run_tests, space, channel, self.real, self.guarded)
-            return [first, second, functools.partial(os.write, channel), tokens, fail, os._exit]
+        ends = [os._exit, functools.partial(child.failure, channel)]
         if kind == STDIO:
-            return [functools.partial(child.run_program, space, source), None, None, None, fail, os._exit]
-        job = functools.partial(child.run_calls, space, source, late, channel, self.output)
-        return [job, None, None, None, fail, os._exit]
+            return [functools.partial(child.run_program, space, source), *ends]
+        if kind == CALLS:
+            return [functools.partial(child.run_calls, space, source, late, channel, self.output), *ends]
+        first = functools.partial(child.code_apart, space, source)
+        second = functools.partial(child.tests_apart, space, channel, self.real, self.guarded)
+        write = functools.partial(os.write, channel)
+        gc.freeze()  # out of the lists of the garbage collector
+        return [first, tokens[0], write, second, tokens[1], write, *ends]
 
     def watch(self, kind, child, channel, tests, tokens):
         """Until the child has ended or must: (code of the status, body of the reply)."""
@@ -263,9 +264,6 @@ def prepare(settings):
         if value is not None:
             resource.setrlimit(limit, (value, value))
     sys.modules["random"].seed(0)
-    gc.collect()
-    gc.freeze()
-    gc.disable()
 
 
 if __name__ == "__main__":
@@ -273,4 +271,9 @@ if __name__ == "__main__":
     source, module = sys.argv[2], types.ModuleType("child")
     prepare(given)
     exec(compile(source, "<sandbox>", "exec"), vars(module))
-    module.run(Server(given, module).serve())
+    warm = Server(given, module)
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    del gc.unfreeze
+    module.run_apart(warm.serve())
