@@ -9,21 +9,24 @@ import ast
 import builtins
 import json
 import re
+import warnings
 
-from repro.tasks.code_sources import Tests
+from repro.tasks.code_sources import Criteria
 from repro.tasks.sandbox import Calls
 
 _CANDIDATE = "candidate"  # what HumanEval's tests call the function
 
 
-def calls(question: str, tests: Tests, most: int) -> tuple[str, ...]:
+def calls(question: str, tests: Criteria, most: int) -> tuple[str, ...]:
     """At most so many calls of the function under test as expressions, without the values they should give.
 
     Those that the question shows (`>>>` lines, or the first `public` statements of the tests), else those of all tests.
     """
     found = [line for line in re.findall(r"(?m)^[ \t]*>>>[ \t]*(.+?)[ \t]*$", question) if _is_call(line, tests.entry)]
     if not found:
-        body = ast.parse(tests.source).body
+        with warnings.catch_warnings():  # about escapes in the data set's own strings
+            warnings.simplefilter("ignore")
+            body = ast.parse(tests.source).body
         for statement in body[: tests.public or None]:
             for node in ast.walk(statement):
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
@@ -48,7 +51,7 @@ def _closed(call: ast.Call) -> bool:
     return names <= set(dir(builtins)) and not any(isinstance(node, ast.Starred) for node in parts)
 
 
-def case_call(program: str, tests: Tests, arguments: str) -> Calls:
+def case_call(program: str, tests: Criteria, arguments: str) -> Calls:
     """The call of a contest's function with JSON arguments. Its value comes back as JSON text: tuples are lists."""
     callee = f"{tests.setup}().{tests.entry}" if tests.setup else tests.entry
     given = json.loads(arguments)

@@ -24,7 +24,7 @@ from repro.errors import InputError
 from repro.tasks import files, hub
 from repro.tasks.behaviour import calls, case_call, value_is
 from repro.tasks.catalogue import TASKS
-from repro.tasks.code_sources import CODE, CodeSource, Tests
+from repro.tasks.code_sources import CODE, CodeSource, Criteria
 from repro.tasks.outcome import Outcome
 from repro.tasks.overlap import overlap
 from repro.tasks.programs import complete, extract_program
@@ -89,7 +89,7 @@ class CodeTask(Task):
 
     def program(self, completion: str, prompt: Prompt) -> str | None:
         """The program a completion gives to its prompt, with what the prompt provides; None: there is none."""
-        tests = Tests.of(prompt.answer)
+        tests = Criteria.of(prompt.answer)
         prefix = self.template.prefix
         opened = prefix[prefix.rfind("```") :] if "```" in prefix else ""
         found = extract_program(opened + cut(completion, self.template.stop), tests.entry)
@@ -99,7 +99,7 @@ class CodeTask(Task):
         """See Task. Raises InputError where programs can neither be locked in nor may run unprotected."""
         pairs = self._pairs(completions, prompts)
         standing = dict.fromkeys(pair for pair in pairs if pair is not None)
-        plans = {pair: _cases(pair[0], Tests.of(pair[1])) for pair in standing}
+        plans = {pair: deciding_jobs(pair[0], Criteria.of(pair[1])) for pair in standing}
         begin = 0
         for end in ROUNDS:
             chosen = [(pair, case) for pair in standing for case in plans[pair][begin:end]]
@@ -116,7 +116,7 @@ class CodeTask(Task):
         """See Task. None also where a program ends in an error on everything that was tried."""
         pairs = self._pairs(completions, prompts)
         plans = {
-            pair: _tried(pair[0], Tests.of(pair[1]), prompts[at].question) for at, pair in enumerate(pairs) if pair
+            pair: _tried(pair[0], Criteria.of(pair[1]), prompts[at].question) for at, pair in enumerate(pairs) if pair
         }
         jobs = [job for plan in plans.values() for job in plan]
         results = iter(run_jobs(jobs, self.limits))
@@ -163,7 +163,7 @@ class CodeTask(Task):
             elif source.numbers is None or _number(row, problem.source_id) in source.numbers:
                 tests = problem.tests
                 if len(tests.cases) > self._tests:
-                    tests = Tests(**{**vars(tests), "cases": tests.cases[: self._tests]})
+                    tests = Criteria(**{**vars(tests), "cases": tests.cases[: self._tests]})
                 prompts.append(
                     Prompt(
                         number, problem.question, tests.to_text(), problem.level, problem.solution, problem.source_id
@@ -185,7 +185,7 @@ def _number(row: files.Row, text: str) -> int:
     return int(text)
 
 
-def _cases(program: str, tests: Tests) -> list[tuple[Job, str | None]]:
+def deciding_jobs(program: str, tests: Criteria) -> list[tuple[Job, str | None]]:
     """The jobs that decide, each with the value it must give (None: it must pass)."""
     if not tests.cases:
         setup, source = ("", f"{tests.setup}\n{tests.source}") if tests.late_setup else (tests.setup, tests.source)
@@ -199,7 +199,7 @@ def _right(result: Result, wanted: str | None) -> bool:
     return result.passed and (wanted is None or value_is(result.outputs[0], wanted))
 
 
-def _tried(program: str, tests: Tests, question: str) -> list[Job]:
+def _tried(program: str, tests: Criteria, question: str) -> list[Job]:
     """The jobs whose outputs are the program's behaviour."""
     if not tests.cases:
         around = (program, tests.setup) if tests.late_setup else (tests.setup, program)

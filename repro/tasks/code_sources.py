@@ -1,12 +1,14 @@
 """The code data sets as data: where each is, and how one row becomes a question with tests.
 
-A problem's tests are the gold answer of its prompt, as JSON (`Tests`), so that they are part of what identifies a run.
+A problem's tests are the gold answer of its prompt, as JSON (`Criteria`), so that they are part of what identifies a
+run.
 """
 
 from __future__ import annotations
 
 import ast
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
@@ -21,7 +23,7 @@ _LATE_SETUP = {
 
 
 @dataclass(frozen=True)
-class Tests:
+class Criteria:
     """What decides about a program: source texts with assertions, or (input, expected output) cases.
 
     `entry` names the function under test. With `source` the cases are empty. Cases without an `entry` are standard
@@ -42,7 +44,7 @@ class Tests:
         return json.dumps({name: value for name, value in asdict(self).items() if value})
 
     @classmethod
-    def of(cls, text: str) -> Tests:
+    def of(cls, text: str) -> Criteria:
         fields = json.loads(text)
         return cls(**{**fields, "cases": tuple(map(tuple, fields.get("cases", ())))})
 
@@ -52,7 +54,7 @@ class Problem:
     """What a reader takes from a row."""
 
     question: str
-    tests: Tests
+    tests: Criteria
     level: str = ""
     solution: str | None = None  # a whole program
     source_id: str = ""
@@ -84,7 +86,9 @@ def _raw(row: Row, name: str, may_be_empty: bool = False) -> str:
 
 def _python(row: Row, name: str, text: str) -> ast.Module:
     try:
-        return ast.parse(text)
+        with warnings.catch_warnings():  # about escapes in the data set's own strings
+            warnings.simplefilter("ignore")
+            return ast.parse(text)
     except (SyntaxError, ValueError, RecursionError) as error:
         reason = getattr(error, "msg", None) or str(error)
         raise InputError(f"{row.where}: field {name!r} is not valid Python ({reason})") from error
@@ -117,7 +121,7 @@ def _humaneval(row: Row) -> Problem:
         raise InputError(f"{row.where}: field 'prompt' does not define {entry}, which field 'entry_point' names")
     question = f"Complete this Python function. Give the whole function.\n\n```python\n{prompt.strip()}\n```"
     source = f"{tests}\n\ncheck({entry})\n"
-    found = Tests(entry, prompt[:at].strip("\n"), prompt, source=source)
+    found = Criteria(entry, prompt[:at].strip("\n"), prompt, source=source)
     return Problem(question, found, solution=solution, source_id=row.text("task_id"))
 
 
@@ -137,7 +141,7 @@ def _mbpp(row: Row) -> Problem:
         raise InputError(f"{row.where}: field 'test_list' calls no function that field 'code' defines")
     listed = "\n".join(line.strip() for line in shown)
     question = f"{text}\nThe code should pass these tests:\n\n```python\n{listed}\n```"
-    tests = Tests(entry, setup=setup, source="\n".join(shown + hidden), late_setup=number in _LATE_SETUP,
+    tests = Criteria(entry, setup=setup, source="\n".join(shown + hidden), late_setup=number in _LATE_SETUP,
                   public=len(shown))  # fmt: skip
     return Problem(question, tests, solution=code, source_id=number)
 
@@ -151,7 +155,7 @@ def _code_contests(row: Row) -> Problem | None:
         except (KeyError, TypeError) as error:
             raise InputError(f"{row.where}: field 'test' is not a list of input.stdin and output.stdout") from error
         _all_text(row, "test", pairs)
-        return Problem(row.text("content"), Tests(cases=tuple(pairs), public=1), source_id=row.optional("id"))
+        return Problem(row.text("content"), Criteria(cases=tuple(pairs), public=1), source_id=row.optional("id"))
     if row.optional("input_file") or row.optional("output_file"):
         return None  # it reads or writes files, which a judge of standard input and output cannot serve
     public = _cases(row, "public_tests")
@@ -162,7 +166,7 @@ def _code_contests(row: Row) -> Problem | None:
     known = zip(solutions.get("language", ()), solutions.get("solution", ()), strict=False)
     solution = next((text for language, text in known if language in (PYTHON3, "PYTHON3")), None)
     level = str(row.data.get("difficulty", ""))
-    tests = Tests(cases=tuple(pairs), public=max(1, len(public)))
+    tests = Criteria(cases=tuple(pairs), public=max(1, len(public)))
     return Problem(row.text("description"), tests, level, solution, row.optional("name"))
 
 
@@ -203,7 +207,7 @@ def _taco(row: Row) -> Problem | None:
     solutions = _json(row, "solutions") if row.data.get("solutions") else []
     solution = solutions[0] if isinstance(solutions, list) and solutions and isinstance(solutions[0], str) else None
     header = "Solution" if "class Solution" in starter else ""  # the function is a method of this class
-    found = Tests(entry, setup=header if entry else "", cases=tuple(pairs), public=1)
+    found = Criteria(entry, setup=header if entry else "", cases=tuple(pairs), public=1)
     return Problem(question, found, row.optional("difficulty"), solution, row.optional("url"))
 
 

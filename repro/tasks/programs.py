@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-import textwrap
 
 _PYTHON = ("python", "py", "python3", "python2")
-_FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})[ \t]*([\w+-]*)")
+_FENCE = re.compile(r"([ \t]*)(`{3,}|~{3,})[ \t]*([\w+-]*)")
 _THOUGHT = "</think>"
 
 
@@ -37,25 +36,26 @@ def defines(program: str, name: str) -> bool:
 
 
 def complete(program: str, header: str, stub: str, entry: str) -> str:
-    """The program with what its prompt gave it: `header` before a whole function, `stub` before a body alone."""
-    if not entry or defines(program, entry):
-        return f"{header}\n{program}" if header else program
-    return stub + program
+    """The program with what its prompt gave it: `header` before a whole function, `stub` before an indented body."""
+    body = program.lstrip("\n")[:1] in (" ", "\t")
+    if stub and body and not defines(program, entry):
+        return stub + program
+    return f"{header}\n{program}" if header else program
 
 
 def _blocks(text: str) -> list[tuple[str, str]]:
     """(language in lower case, content) of each fenced block."""
     found: list[tuple[str, str]] = []
-    fence, language, lines = "", "", []
+    fence, indent, language, lines = "", "", "", []
     for line in text.split("\n"):
         match = _FENCE.match(line)
         if not fence and match:
-            fence, language, lines = match[1], match[2].lower(), []
+            indent, fence, language, lines = match[1], match[2], match[3].lower(), []
         elif fence and line.strip() == fence:
-            found.append((language, textwrap.dedent("\n".join(lines))))
+            found.append((language, "\n".join(lines)))
             fence = ""
         elif fence:
-            lines.append(line)
+            lines.append(line.removeprefix(indent))
     if fence:
-        found.append((language, textwrap.dedent("\n".join(lines))))
+        found.append((language, "\n".join(lines)))
     return found

@@ -26,9 +26,9 @@ Not covered:
 """
 
 from repro.tasks.sandbox.batch import run_jobs
-from repro.tasks.sandbox.isolation import Isolation, describe, isolation, require, unsafe
 from repro.tasks.sandbox.job import Asserts, Calls, Job, Limits, Result, Stdio
 from repro.tasks.sandbox.judge import same_output
+from repro.tasks.sandbox.probe import Isolation, describe, isolation, require, unsafe
 
 __all__ = [
     "Asserts", "Calls", "Isolation", "Job", "Limits", "Result", "Stdio", "describe", "isolation", "require", "run_jobs",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from repro.errors import ReproError
-from repro.tasks.sandbox import isolation
+from repro.tasks.sandbox import probe
 from repro.tasks.sandbox.box import Box, Died
 from repro.tasks.sandbox.cgroup import Groups
 from repro.tasks.sandbox.job import Asserts, Calls, Job, Limits, Result, Stdio
@@ -26,13 +26,13 @@ _MESSAGES = {
 def run_jobs(jobs: Sequence[Job], limits: Limits | None = None) -> list[Result]:
     """One result per job, in order. Never raises on what a program does.
 
-    InputError where there is neither isolation nor the permission to do without (see `isolation.require`), ReproError
+    InputError where there is neither isolation nor the permission to do without (see `probe.require`), ReproError
     where the sandbox that the probe found working cannot be started any more.
     """
     if not jobs:
         return []
-    isolation.require()
-    return run_in(isolation.groups(), jobs, limits or Limits())
+    probe.require()
+    return run_in(probe.groups(), jobs, limits or Limits())
 
 
 def run_in(groups: Groups | None, jobs: Sequence[Job], limits: Limits, **options) -> list[Result]:

@@ -110,8 +110,12 @@ class Box:
         Raises Died where it ended within a job.
         """
         self.unsent = memoryview(b"".join(map(_frame, jobs)))
+        seen = self.kills()
         for _ in jobs:
             code, flag, body = self._reply(time.monotonic() + self.limits.wall_seconds + GRACE_SECONDS)
+            if code == "k":  # by the kernel for want of memory, or by itself: the cgroup knows
+                code, seen = "m" if self.kills() > seen else "e", self.kills()
+                body = b"killed by signal 9" if code == "e" else b""
             yield code, body
             if flag or (self.cgroup and self.cgroup.used() > self.calm + SLACK_MIB * MIB):
                 return

@@ -196,7 +196,7 @@ class Server:
                 return b"t"
             if number == signal.SIGXFSZ:
                 return b"o"
-            return b"m" if number == signal.SIGKILL else b"e"
+            return b"k" if number == signal.SIGKILL else b"e"
         code = os.WEXITSTATUS(status)
         if code in (self.child_module.OUT_OF_MEMORY, self.child_module.WRONG):
             return b"m" if code == self.child_module.OUT_OF_MEMORY else b"w"
