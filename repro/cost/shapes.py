@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from repro.errors import InputError
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A Qwen2 network. `parameters`: published number, tied weights counted once."""
+    """A Qwen2 or Llama network. `parameters`: published number, tied weights counted once."""
 
     hidden: int
     layers: int
@@ -31,6 +31,7 @@ class Architecture:
     tied: bool
     positions: int
     parameters: int
+    family: Literal["qwen2", "llama"] = "qwen2"
 
 
 def _half(positions: int) -> Architecture:
@@ -49,6 +50,10 @@ def _seven(positions: int) -> Architecture:
     return Architecture(3584, 28, 28, 4, 18_944, 152_064, False, positions, 7_615_616_512)
 
 
+def _llama(*numbers: int, parameters: int) -> Architecture:
+    return Architecture(*numbers, 128_256, False, 131_072, parameters, "llama")
+
+
 HUB: Mapping[str, Architecture] = {
     "Qwen/Qwen2-0.5B": _half(131_072),
     "Qwen/Qwen2-1.5B": _one_and_half(131_072),
@@ -64,6 +69,8 @@ HUB: Mapping[str, Architecture] = {
     "Qwen/Qwen2.5-Math-1.5B-Instruct": _one_and_half(4096),
     "Qwen/Qwen2.5-Math-7B": _seven(4096),
     "Qwen/Qwen2.5-Math-7B-Instruct": _seven(4096),
+    "meta-llama/Llama-3.1-8B-Instruct": _llama(4096, 32, 32, 8, 14_336, parameters=8_030_261_248),
+    "meta-llama/Llama-3.1-70B-Instruct": _llama(8192, 80, 64, 8, 28_672, parameters=70_553_706_496),
 }
 
 
@@ -94,7 +101,7 @@ def name(base: Mapping) -> str:
 
 def micro(recipe: Mapping, vocabulary: int, **ids) -> PretrainedConfig:
     """The Qwen2 config of a micro recipe; `ids` are special tokens, which change no cost."""
-    return _qwen2(
+    return _config(
         Architecture(
             hidden=recipe["hidden"],
             layers=recipe["layers"],
@@ -112,7 +119,7 @@ def micro(recipe: Mapping, vocabulary: int, **ids) -> PretrainedConfig:
 
 def _hub(model: str) -> PretrainedConfig:
     if model in HUB:
-        return _qwen2(HUB[model])
+        return _config(HUB[model])
     near = difflib.get_close_matches(model, HUB, n=1)
     hint = f"did you mean {near[0]}? Known: " if near else "known: "
     raise InputError(
@@ -132,10 +139,10 @@ def _folder(folder: Path) -> PretrainedConfig:
         raise InputError(f"model folder {folder}: config.json cannot be read ({_line(error)})") from error
 
 
-def _qwen2(numbers: Architecture, **ids) -> PretrainedConfig:
-    from transformers import Qwen2Config
+def _config(numbers: Architecture, **ids) -> PretrainedConfig:
+    from transformers import LlamaConfig, Qwen2Config
 
-    return Qwen2Config(
+    return {"qwen2": Qwen2Config, "llama": LlamaConfig}[numbers.family](
         vocab_size=numbers.vocabulary,
         hidden_size=numbers.hidden,
         num_hidden_layers=numbers.layers,

@@ -26,9 +26,10 @@ def test_published_numbers():
 def test_every_hub_model_of_the_suite_can_be_planned():
     from repro.experiments import registry
 
-    for name in ("table1", "table2", "table3"):
+    for name in ("table1", "table2", "table3", "table4"):
         experiment = registry.get(name)
         bases = [here.base for here in experiment.scales.values()] + [one.base for one in experiment.planned]
+        bases += [part["base"] for here in experiment.scales.values() for part in here.arms.values() if "base" in part]
         assert {base["id"] for base in bases if base["kind"] == "hub"} <= set(shapes.HUB)
 
 

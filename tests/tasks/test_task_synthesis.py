@@ -10,11 +10,10 @@ import pytest
 from repro.errors import InputError
 from repro.tasks import load
 from repro.tasks.outcome import Outcome
-from repro.tasks.sandbox import isolation
 from repro.tasks.synthesis import LENGTH, LONGEST, OPERATIONS, TESTS, _apply, _programs, write
 
 LEVELS = ("op1", "op2", "op3")
-sandboxed = pytest.mark.skipif(isolation().missing != "", reason=f"NO SANDBOX: {isolation().missing}")
+sandboxed = pytest.mark.usefixtures("isolated")
 
 
 @pytest.fixture(scope="module")
