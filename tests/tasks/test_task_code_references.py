@@ -9,7 +9,7 @@ from repro.tasks.code_sources import CODE, Criteria
 from repro.tasks.outcome import Outcome
 from repro.tasks.task import Prompt
 
-pytestmark = pytest.mark.usefixtures("isolated")
+pytestmark = [pytest.mark.usefixtures("isolated"), pytest.mark.filterwarnings("ignore:invalid escape")]
 ROWS = {"humaneval": 164, "mbpp": 974}
 
 WRAPPED = """

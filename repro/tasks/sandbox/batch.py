@@ -19,7 +19,7 @@ _MESSAGES = {
     "t": "processor or wall time is used up",
     "m": "out of memory",
     "o": "too much output, or too large a file",
-    "f": "it wrote to the channel of results",
+    "f": "it, or a copy of it, wrote to the channel of results",
 }
 
 

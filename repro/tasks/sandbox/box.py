@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import os
-import selectors
+import select
 import shutil
 import subprocess
 import sys
@@ -42,6 +42,8 @@ class Box:
     def __init__(self, limits: Limits, groups: Groups | None, confine_address_space: bool = True):
         """`groups` None: unsafe mode, without bubblewrap. OSError or ReproError where it cannot be started."""
         self.limits, self.cgroup, self.scratch = limits, None, None
+        self.meter: int | None = None
+        self.poll = select.poll()
         self.unsent, self.buffer = memoryview(b""), bytearray()
         job_end, self.job_fd = os.pipe()
         self.reply_fd, reply_end = os.pipe()
@@ -70,6 +72,7 @@ class Box:
             else:
                 memory = limits.memory_bytes + SERVER_MIB * MIB
                 self.cgroup = groups.make(memory, limits.processes + SERVER_PROCESSES)
+                self.meter = os.open(self.cgroup.meter(), os.O_RDONLY)
                 rules = seccomp.program()
                 if rules is not None:
                     handed.append(_pipe_with(rules))
@@ -91,9 +94,9 @@ class Box:
     def __enter__(self) -> Box:
         try:
             os.set_blocking(self.job_fd, False)
-            os.set_blocking(self.reply_fd, False)
+            self.poll.register(self.reply_fd, select.POLLIN)
             self._reply(time.monotonic() + START_SECONDS)
-            self.calm = self.cgroup.used() if self.cgroup else 0
+            self.calm = self._used()
         except BaseException as error:
             self.close()
             if isinstance(error, Died):
@@ -117,8 +120,12 @@ class Box:
                 code, seen = "m" if self.kills() > seen else "e", self.kills()
                 body = b"killed by signal 9" if code == "e" else b""
             yield code, body
-            if flag or (self.cgroup and self.cgroup.used() > self.calm + SLACK_MIB * MIB):
+            if flag or self._used() > self.calm + SLACK_MIB * MIB:
                 return
+
+    def _used(self) -> int:
+        """Bytes of memory in use inside."""
+        return int(os.pread(self.meter, 64, 0)) if self.meter is not None else 0
 
     def kills(self) -> int:
         """How many processes were killed for want of memory so far."""
@@ -131,8 +138,9 @@ class Box:
         self._close()
 
     def _close(self) -> None:
-        for number in (self.job_fd, self.reply_fd):
-            os.close(number)
+        for number in (self.job_fd, self.reply_fd, self.meter):
+            if number is not None:
+                os.close(number)
         if self.cgroup is not None:
             self.cgroup.remove()
         if self.scratch is not None:
@@ -141,14 +149,11 @@ class Box:
     def _reply(self, ends: float) -> tuple[str, int, bytes]:
         """The next reply, sending what is unsent meanwhile. Died at the end of the channel or of the time."""
         while (reply := self._buffered()) is None:
-            with selectors.DefaultSelector() as selector:
-                selector.register(self.reply_fd, selectors.EVENT_READ)
-                if self.unsent:
-                    selector.register(self.job_fd, selectors.EVENT_WRITE)
-                ready = {key.fd for key, _ in selector.select(max(0.0, ends - time.monotonic()))}
+            self.poll.register(self.job_fd, select.POLLOUT if self.unsent else 0)
+            ready = dict(self.poll.poll(max(0.0, ends - time.monotonic()) * 1000))
             if not ready:
                 raise Died("it did not answer in time")
-            if self.job_fd in ready:
+            if self.unsent and self.job_fd in ready:
                 try:
                     self.unsent = self.unsent[os.write(self.job_fd, self.unsent[: 1 << 16]) :]
                 except BlockingIOError:
@@ -160,6 +165,8 @@ class Box:
                 if not part:
                     raise Died("it ended")
                 self.buffer += part
+            elif not self.unsent:
+                self.poll.unregister(self.job_fd)  # its other end is closed, which would wake us again and again
         return reply
 
     def _buffered(self) -> tuple[str, int, bytes] | None:

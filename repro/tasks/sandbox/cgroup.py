@@ -67,10 +67,9 @@ class Cgroup:
         """The files into which a process writes 0 to enter."""
         return sorted(str(folder / "cgroup.procs") for folder in self.folders())
 
-    def used(self) -> int:
-        """Bytes of memory in use."""
-        name = "memory.usage_in_bytes" if self.version == 1 else "memory.current"
-        return int((self.memory / name).read_text())
+    def meter(self) -> Path:
+        """The file that says how many bytes of memory are in use."""
+        return self.memory / ("memory.usage_in_bytes" if self.version == 1 else "memory.current")
 
     def kills(self) -> int:
         """How many processes the kernel has killed here for want of memory."""

@@ -10,7 +10,7 @@ from repro.errors import InputError
 MIB = 1 << 20
 # passed: everything ran to its end (and the output is the expected one) · failed: a test or the comparison said no ·
 # error: an exception, a crash, or an end before the tests were done · timeout: processor or wall time · memory ·
-# output: more output, or a larger file, than allowed · forged: it wrote to the channel of results
+# output: more output, or a larger file, than allowed · forged: it, or a copy it forked, wrote to the channel of results
 Status = Literal["passed", "failed", "error", "timeout", "memory", "output", "forged"]
 
 

@@ -152,7 +152,7 @@ for _ in range(10):
         os.setsid()
         if os.fork() == 0: time.sleep(100)
         os._exit(0)
-""", {"failed", "error"}),
+""", {"failed", "error", "forged"}),
     "zombies": ("import os\nfor _ in range(10):\n    if os.fork() == 0: os._exit(0)", {"failed"}),
     "memory bomb": ("x = []\nwhile True: x.append(bytearray(1 << 24))", {"memory"}),
     "memory bomb of many": ("""
