@@ -54,7 +54,7 @@ _TRADE_OFF = tuple(
         ),
         _claim(
             f"{_number(task)}-biased-{task}",
-            f"So is its biased variant ({name}).",
+            f"Training for pass@{K}, biased variant, is better at pass@{K} than training for the mean ({name}).",
             f"pass@{K}",
             f"{task}-pass-biased",
             f"{task}-mean",
