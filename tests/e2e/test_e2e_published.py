@@ -12,7 +12,7 @@ from repro.cli.publish import regenerate
 from repro.experiments import registry
 from repro.store.published import bundle_path, read_bundle
 
-TABLES = ["table1", "table2", "table3"]
+TABLES = ["table1", "table2", "table3", "table4"]
 REPOSITORY = Path(__file__).resolve().parents[2]
 FREETYPE = "2.14.3"  # what the wheel of the pinned matplotlib bundles; another one draws letters by other pixels
 

@@ -1,4 +1,4 @@
-"""table4's data: fairness between the objectives, arms of two tasks, and the choices of its tuning."""
+"""table4's data: fairness between the objectives, and arms of two tasks."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ import dataclasses
 import pytest
 
 from repro.experiments import registry
-from repro.experiments.plan import published_bundle
 from repro.experiments.resolve import resolve
 from repro.experiments.types import Arm, ScaleSettings
 from repro.methods import configs
 from repro.statistics.contrast import evaluate_claims
-from repro.store.published import read_bundle
 
 TABLE4 = registry.get("table4")
 K = 8
@@ -99,16 +97,6 @@ def test_tuning_is_on_dev_questions_of_the_arms_own_task():
         task = "multiply" if arm.id.startswith("math") else "synthesis"
         assert point.task["name"] == task
         assert [(one.split, one.name) for one in point.evaluation.sets] == [("dev", "tuning")]
-
-
-def test_micro_values_are_the_choices_of_the_published_tuning():
-    bundle = published_bundle("table4-tuning")
-    assert bundle is not None, "the tuning records belong to the release"
-    chosen = {arm: best for arm, best in registry.chosen(read_bundle(bundle)).items() if arm in TABLE4.tuning}
-    assert set(chosen) == set(TABLE4.tuning)
-    for arm, best in chosen.items():
-        resolved = config("micro", arm)
-        assert (resolved.train.learning_rate, resolved.method["beta"]) == (best["learning_rate"], best["beta"]), arm
 
 
 def test_claims_compare_arms_of_one_task_and_say_not_run_without_records():
