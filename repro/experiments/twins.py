@@ -96,6 +96,7 @@ def tuning_twin(experiment: Experiment) -> Experiment:
     scale = replace(
         micro, seeds=1, first_seed=TUNING_SEED, evaluation=_tuning_evaluation(micro.evaluation), arms=overrides
     )
+    chosen_by = [grid.metric for grid in experiment.tuning.values()]
     return Experiment(
         id=experiment.id + TUNING_SUFFIX,
         title=f"Tuning of {experiment.id}",
@@ -103,7 +104,7 @@ def tuning_twin(experiment: Experiment) -> Experiment:
         summary=f"The tuning budget behind {experiment.id}, equal for every arm: 4 learning rates x 2 values of one "
         f"method parameter, on the dev split, with seeds from {TUNING_SEED}.",
         arms=tuple(arms),
-        metrics=("accuracy", "greedy", "train_seconds"),
+        metrics=tuple(dict.fromkeys(("accuracy", *chosen_by, "greedy", "train_seconds"))),
         claims=(),
         ledger=(
             Deviation("tuning", "not reported", f"seeds from {TUNING_SEED}, dev split", "no test question is used"),

@@ -130,3 +130,8 @@ def test_an_arm_may_have_a_task_a_base_and_an_evaluation_of_its_own():
     assert (one.evaluation.sets[0].n, two.evaluation.sets[0].n) == (8, 32)
     small = config("smoke", "two", experiment)
     assert (small.base["recipe"]["steps"], small.evaluation.sets[0].n, small.evaluation.dev_n) == (60, 2, 1)
+
+
+def test_the_tuning_table_shows_what_its_points_are_chosen_by():
+    assert set(registry.get("table4-tuning").metrics) >= {"accuracy", f"pass@{K}", f"majority@{K}"}
+    assert registry.get("table1-tuning").metrics == ("accuracy", "greedy", "train_seconds")
