@@ -11,7 +11,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from repro import tasks
 from repro.evaluation.entry import answer_numbers, vote_entry, vote_metrics
-from repro.evaluation.pass_at_k import pass_at_k
 from repro.methods.catalogue import create
 from repro.store.outcomes import question_scores
 from repro.store.record import check_record
@@ -94,10 +93,6 @@ def test_a_trial_records_votes_pass_curves_and_signal(base, tmp_path):
     for point in record["curve"]:
         assert point["dev_accuracy"] <= point["dev_pass"] <= 1
     assert all(row["signal_by_level"] for row in record["health"])
-
-
-def test_pass_of_a_curve_point_is_the_unbiased_estimate():
-    assert float(pass_at_k(4, 1, 2)) == pytest.approx(0.5)
 
 
 def test_the_verdict_form_of_a_k_sample_method_keeps_its_needs():
