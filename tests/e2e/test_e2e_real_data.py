@@ -42,3 +42,22 @@ def test_real_task_trains_and_evaluates(data_dir, tmp_path, task, rows):
             assert len(record["curve"]) == 3 and record["cost"]["predicted_peak"]["total"] > 0
     table = tmp_path / f"runs/paper_tables/{name}.csv"
     assert [row["status"] for row in csv.DictReader(table.open())] == ["done"] * len(CORE)
+
+
+def test_a_code_task_trains_for_votes_and_evaluates_in_the_sandbox(data_dir, tmp_path):
+    """MBPP through the whole command: programs of a random network, executed, voted on by behaviour, recorded."""
+    if not (data_dir / "mbpp").is_dir():
+        pytest.skip(f"NOT TESTED on mbpp: no folder {data_dir / 'mbpp'}")
+    model = tiny_qwen2(tmp_path / "model")
+    trials = ["table4/math-base", "table4/math-majority"]
+    options = ["--task", "mbpp", "--model", model, "--data-dir", data_dir, "--scale=smoke", "--root", "runs"]
+    run(["run", *trials, *options], tmp_path)
+    records, problems = load_records(Workspace(tmp_path / "runs"))
+    found = {record["arm"]: record for record in records if record["kind"] == "trial"}
+    assert not problems and set(found) == {"math-base", "math-majority"}
+    for record in found.values():
+        assert record["status"] == "done" and record["provenance"]["sandbox"].startswith("bubblewrap")
+        assert {entry["split"]: entry["rows"] for entry in record["data"]} == {"rl": 374, "dev": 90, "test": 500}
+        assert record["outcomes"]["test"]["vote"]["sizes"] == [1, 2]
+        assert all(sample["prompt"] is None and sample["gold"] is None for sample in record["samples"])
+    assert [row["signal"] for row in found["math-majority"]["health"]] == [0.0] * 4, "random text passes no test"
