@@ -44,6 +44,7 @@ def test_real_task_trains_and_evaluates(data_dir, tmp_path, task, rows):
     assert [row["status"] for row in csv.DictReader(table.open())] == ["done"] * len(CORE)
 
 
+@pytest.mark.slow
 def test_a_code_task_trains_for_votes_and_evaluates_in_the_sandbox(data_dir, tmp_path):
     """MBPP through the whole command: programs of a random network, executed, voted on by behaviour, recorded."""
     if not (data_dir / "mbpp").is_dir():
