@@ -130,8 +130,9 @@ class SynthesisTask(GeneratedTask):
             self._known.clear()
         new = [text for text in dict.fromkeys(completions) if text not in self._known]
         calls = tuple(f"f{test}" for test in TESTS)
-        # Results are short lists; what takes longer or needs more is wrong whatever it gives.
-        limits = Limits(cpu_seconds=1, wall_seconds=1.0, output_bytes=4096)
+        # Results are short lists; what needs more is wrong whatever it gives. Processor time decides, which other work
+        # on the machine does not lengthen, so the wall time is generous.
+        limits = Limits(cpu_seconds=1, wall_seconds=20.0, output_bytes=4096)
         for text, result in zip(new, run_jobs([Calls(_HARNESS.format(x), calls) for x in new], limits), strict=True):
             self._known[text] = result.outputs or (None,) * len(TESTS)
         return [self._known[text] for text in completions]
