@@ -41,6 +41,9 @@ class Needs:
     extra_rollouts: int = 0  # fresh rollouts per reasoning step's prefix (VinePPO's K); they only feed `step_values`
     extra_states: int | None = None  # prefixes per completion that are estimated (the first ones); None: all
     answers: bool = False  # canonical answers of the completions, as whole numbers (voting)
+    entropies: bool = False  # token entropies of the sampling policy, without gradient, for `credit`
+    selected: bool = False  # most weights are 0: the update scores only positions with a weight (or a KL weight)
+    replay: bool = False  # half of the groups restart inside a completion of the other half (`Method.replay_from`)
     verdict: Literal["none", "policy", "head", "separate"] = "none"  # who is trained to judge the rollouts (RL^V)
     unit: int = 1
     epochs: int = 1  # passes over one generation batch
@@ -65,6 +68,8 @@ class GenerationBatch:
     steps: Tensor | None = None  # (B, T) long: index of the reasoning step of each token, -1 outside the mask
     step_values: Tensor | None = None  # (B, S + 1): value of the state BEFORE step s; 0 from the row's end on
     answers: Tensor | None = None  # (B,) long: equal for equal answers to one prompt, -1 where there is none
+    entropies: Tensor | None = None  # (B, T) in nats
+    replayed: Tensor | None = None  # (B,) bool: the row continues a prefix of a completion, which is part of its prompt
     generator: torch.Generator | None = None  # for methods that draw; a function of (seed, step) alone
     extra: dict[str, Any] = field(default_factory=dict)
 
@@ -147,6 +152,14 @@ class Method(ABC):
     def kept_prompts(self, rewards: Tensor) -> Tensor:
         """(P,) bool: which prompts are trained on, given `rewards` (P, N) of the frozen base; all unless overridden."""
         return torch.ones(rewards.shape[0], dtype=torch.bool, device=rewards.device)
+
+    def replay_from(self, batch: GenerationBatch) -> Tensor:
+        """Where each group's replay restarts, (P, 2) long: a row of the group and how many of its tokens are kept.
+
+        `batch` holds the fresh rows alone, graded; only with `needs().replay`. In `credit` each prompt then has two
+        groups of `group_size` rows: the fresh one, and after it the replayed one.
+        """
+        raise TypeError(f"{type(self).__name__} replays nothing")
 
     def critic_loss(self, micro: MicroBatch) -> tuple[Tensor, Metrics]:
         """Loss of the critic from `values`, `old_values`, `returns` and `weights` alone; only with `needs().critic`.
