@@ -98,6 +98,8 @@ def test_claims_are_complete():
         ("astar_po", [f"C{i}" for i in range(1, 14)]),
         ("rebel", ["R1"]),
         ("inference_time", [*(f"C{i}" for i in range(1, 10)), "F1"]),
+        ("token_efficient", [f"C{i}" for i in range(1, 9)]),
+        ("krpo", ["K1", "K2", "K3"]),
     ],
 )
 def test_claims_of_the_other_papers_are_complete(name, ids):
