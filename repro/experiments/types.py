@@ -50,6 +50,15 @@ class ScaleSettings:
 
 
 @dataclass(frozen=True)
+class Floor:
+    """Where `arm` scores less than `accuracy` at one of `scales` there is no signal, and the claim is not tested."""
+
+    arm: str
+    accuracy: float  # mean over the evaluation sets, a fraction
+    scales: tuple[str, ...] = ("smoke", "micro")
+
+
+@dataclass(frozen=True)
 class Claim:
     """A sentence of a paper as a contrast of two arms on one metric, or of two metrics (`against_metric`).
 
@@ -77,6 +86,7 @@ class Claim:
     against_metric: str | None = (
         None  # metric of `against` (which may then be `arm` itself); None: the same as `metric`
     )
+    floor: Floor | None = None
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from repro.report.bandit import last_reward
 from repro.report.format import fixed, percent, signed
 from repro.report.summary import set_names
 from repro.statistics.bootstrap import difference_draws, percentile_interval
-from repro.statistics.scores import Missing, arm_scores, by_seed
+from repro.statistics.scores import arm_scores, by_seed
+from repro.statistics.trial_metrics import Missing
 from repro.store.key import deciding
 from repro.store.record import strip_measured
 

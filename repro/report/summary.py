@@ -8,6 +8,7 @@ Not covered: correction for many comparisons; that belongs to the claims.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -19,6 +20,7 @@ from repro.errors import InputError
 from repro.experiments.types import Arm, Experiment
 from repro.report.interval import accuracy_interval
 from repro.statistics.costs import round_seconds
+from repro.statistics.trial_metrics import TRIAL_METRICS, TRIAL_RATES, Missing
 from repro.store.outcomes import KL
 
 Record = dict[str, Any]
@@ -104,12 +106,18 @@ def summarise(
     for arm in experiment.arms:
         own = [r for r in chosen if r["arm"] == arm.id]
         if own or arm.core:
-            rows.append(_row(arm, own, wanted, sets, timing, intervals))
+            rows.append(_row(arm, own, wanted, sets, timing, intervals, experiment.metrics))
     return rows
 
 
 def _row(
-    arm: Arm, own: list[Record], wanted: list[int], sets: list[str], timing: Record | None, intervals: bool
+    arm: Arm,
+    own: list[Record],
+    wanted: list[int],
+    sets: list[str],
+    timing: Record | None,
+    intervals: bool,
+    asked: Sequence[str],
 ) -> ArmSummary:
     done = [r for r in own if r["status"] == "done"]
     base = {
@@ -144,7 +152,8 @@ def _row(
         hi=hi,
         by_seed=by_seed,
         protocol=fmean(_protocol(done[0], name, per_set[name]) for name in sets) if sets else None,
-        metrics={k: fmean(per_set[name][k] for name in sets) for k in shared if k not in ("accuracy", *KL)},
+        metrics={k: fmean(per_set[name][k] for name in sets) for k in shared if k not in ("accuracy", *KL)}
+        | _trial_rates(done, asked),
         **{k: _divergence(per_set, k) for k in KL},
         sets=per_set,
         train_seconds=fmean(timed) if timed else None,
@@ -156,6 +165,15 @@ def _row(
         prompts=fmean(c["prompts"] for c in costs),
         updates=fmean(c["updates"] for c in costs),
     )
+
+
+def _trial_rates(done: list[Record], asked: Sequence[str]) -> dict[str, float]:
+    """Means of the rates of whole trials that the experiment asks for; an arm that is not trained has none."""
+    rates = {}
+    for name in [name for name in TRIAL_RATES if name in asked]:
+        with contextlib.suppress(Missing):
+            rates[name] = fmean(TRIAL_METRICS[name](record) for record in done)
+    return rates
 
 
 def _status(own: list[Record], wanted: list[int]) -> str:

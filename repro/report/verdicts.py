@@ -12,10 +12,14 @@ from repro.report.format import fixed, percent, signed
 from repro.statistics.bandits import BANDIT, UNIT
 from repro.statistics.contrast import ClaimResult, evaluate_claims
 from repro.statistics.costs import STEP_TIMES
+from repro.statistics.trial_metrics import TRIAL_RATES
 from repro.statistics.verdict import boundary
 from repro.store.outcomes import KL
 
-RATES = ("accuracy", "greedy", "truncated", "unparsed", "verifier_accuracy", "verifier_auc", "verifier_auc_within")
+RATES = (
+    "accuracy", "greedy", "truncated", "unparsed", "verifier_accuracy", "verifier_auc", "verifier_auc_within",
+    *TRIAL_RATES,
+)  # fmt: skip
 RULES = ("pass@", "majority@", "best@", "weighted@", "joint@", "joint_majority@")
 NAMES = {  # where a metric's own name says too little
     "kl": "KL per response", "kl_token": "KL per token", "planned_peak": "predicted peak memory",

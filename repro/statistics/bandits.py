@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from repro.errors import InputError
-from repro.statistics.scores import Missing
+from repro.statistics.trial_metrics import Missing
 
 BANDIT, ESTIMATOR = "bandit", "estimator"
 UNIT = "bandits"

@@ -8,8 +8,8 @@ token, to the base), per question, over the sets that have them; time_per_step[:
 the timing record, prompts held equal unless named otherwise, a step's share of stage 1 included, and
 online_time_per_step without it; predicted_peak, exact; planned_peak:NAME (bytes) and planned_flops:NAME (per training
 prompt, stage 1 included) from the plan record, exact and without seeds; measured_peak (bytes on CUDA, sampling engine
-and evaluation apart); last_reward (mean over the last 10 generation batches); bandit:NAME and estimator:NAME of trials
-on bandits (`repro.statistics.bandits`).
+and evaluation apart), last_reward, token_share and generalisation_gap of whole trials
+(`repro.statistics.trial_metrics`); bandit:NAME and estimator:NAME of trials on bandits (`repro.statistics.bandits`).
 `against_metric` gives the rival a metric of its own; both sides may then be the same arm.
 
 Sample efficiency is written `weighted@efficiency[:set]`, with `against_metric` in the same form (the rival's rule):
@@ -33,7 +33,8 @@ from repro.statistics.bootstrap import RESAMPLES, percentile_interval
 from repro.statistics.effect import Contrast, contrast_of, generator
 from repro.statistics.holm import ALPHA, holm_levels, p_value, step_down
 from repro.statistics.intervals import Interval, aa_interval, accuracy_interval
-from repro.statistics.scores import Missing, arm_scores, by_seed
+from repro.statistics.scores import arm_scores, by_seed
+from repro.statistics.trial_metrics import Missing
 from repro.statistics.verdict import MINIMUM_SEEDS, Verdict, boundary, no_verdict_reason, verdict
 
 

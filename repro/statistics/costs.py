@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from repro.statistics.scores import Missing
+from repro.statistics.trial_metrics import Missing
 
 STEP_TIMES = {"time_per_step": True, "online_time_per_step": False}  # metric -> whether the share of stage 1 counts
 

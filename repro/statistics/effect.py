@@ -17,7 +17,8 @@ from repro.statistics.bandits import BANDIT, ESTIMATOR, UNIT, moment, paired_val
 from repro.statistics.bootstrap import RESAMPLES, cost_ratio_draws, difference_draws, ratio_draws
 from repro.statistics.costs import STEP_TIMES, planned, predicted_peak, rounds
 from repro.statistics.efficiency import compare_curves, efficiency_draws, samples_to_reach
-from repro.statistics.scores import EFFICIENCY, Missing, arm_curves, arm_scores, by_seed
+from repro.statistics.scores import EFFICIENCY, arm_curves, arm_scores, by_seed
+from repro.statistics.trial_metrics import Missing
 from repro.statistics.verdict import MINIMUM_SEEDS, oriented
 from repro.store.outcomes import RULES
 
@@ -41,6 +42,7 @@ def contrast_of(
 ) -> Contrast:
     """The effect of one claim. Raises `Missing` where records lack what it needs, `InputError` for a wrong claim."""
     rng = generator(claim.id)
+    _require_signal(claim, records)
     name, _, detail = claim.metric.partition(":")
     against_metric = claim.against_metric or claim.metric
     if name in (*STEP_TIMES, *PLANNED, "predicted_peak") and against_metric != claim.metric:
@@ -80,6 +82,17 @@ def contrast_of(
         improvement = 1 - improvement
     estimate = _effect(claim, arm_means.mean(), rival_means.mean())
     return Contrast(estimate, draws, improvement, count, paired=paired)
+
+
+def _require_signal(claim: Any, records: list[dict]) -> None:
+    """`Missing` where the arm of the claim's floor scores too little at a scale at which that means: no signal."""
+    floor = claim.floor
+    if floor is None or not records or records[0]["scale"] not in floor.scales:
+        return
+    scores, _ = arm_scores(by_seed(records, floor.arm), "accuracy")
+    mean = _means(scores).mean()
+    if mean < floor.accuracy:
+        raise Missing(f"no signal: {floor.arm} scores {100 * mean:.1f} %, less than {100 * floor.accuracy:g} %")
 
 
 def _planned(claim: Any, plan: dict | None, what: str, name: str) -> Contrast:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from repro.errors import InputError
+from repro.statistics.trial_metrics import TRIAL_METRICS, Missing
 from repro.store.key import deciding
 from repro.store.outcomes import KL, RULES, question_scores, rule_scores
 from repro.store.records import newest
@@ -18,12 +19,6 @@ _SET_METRICS = ("verifier_auc", "verifier_auc_within")  # one number per set, fr
 _COUNTED_SET_METRICS = ("joint", "joint_majority")  # with @N
 COST_METRICS = ("time_per_step", "online_time_per_step", "predicted_peak", "planned_peak:NAME", "planned_flops:NAME")
 EFFICIENCY = "efficiency"  # weighted@efficiency, see `repro.statistics.contrast`
-_NOT_TRAINING = ("base", "stage1", "generate", "extra_rollouts", "evaluate")
-_LAST = 10  # generation batches behind "last_reward"
-
-
-class Missing(Exception):
-    """The contrast cannot be computed; the message is the reason shown beside "not run"."""
 
 
 def by_seed(records: list[dict], arm: str) -> dict[int, dict]:
@@ -47,14 +42,14 @@ def arm_scores(chosen: dict[int, dict], metric: str) -> tuple[list[np.ndarray], 
     set, with None for its questions.
     """
     name, _, only = metric.partition(":")
-    if name in _TRIAL_METRICS:
-        return [np.array([[_TRIAL_METRICS[name](record)] for record in chosen.values()])], []
+    if name in TRIAL_METRICS:
+        return [np.array([[TRIAL_METRICS[name](record)] for record in chosen.values()])], []
     stem = name.partition("@")[0] if "@" in name else ""
     if name in _SET_METRICS or stem in _COUNTED_SET_METRICS:
         return _set_scores(chosen, name, only), [(set_name, None) for set_name in _set_names(chosen, only)]
     if name not in _QUESTION_METRICS and stem not in _COUNTED:
         counted = (f"{word}@N" for word in (*_COUNTED, *_COUNTED_SET_METRICS))
-        known = ", ".join((*_QUESTION_METRICS, *counted, *_SET_METRICS, *COST_METRICS, *_TRIAL_METRICS))
+        known = ", ".join((*_QUESTION_METRICS, *counted, *_SET_METRICS, *COST_METRICS, *TRIAL_METRICS))
         raise InputError(f"unknown metric {metric!r}: use one of {known}")
     scores, questions = [], []
     for set_name, entries in _entries(chosen, only, "kl" if name in KL else ""):
@@ -123,25 +118,6 @@ def _set_scores(chosen: dict[int, dict], name: str, only: str) -> list[np.ndarra
 
 def _arm(chosen: dict[int, dict]) -> str:
     return next(iter(chosen.values()))["arm"]
-
-
-def _measured_peak(record: dict) -> float:
-    phases = record["cost"].get("phases", {})
-    peaks = [cost.get("peak_allocated") for name, cost in phases.items() if name not in _NOT_TRAINING]
-    peaks = [peak for peak in peaks if peak is not None]
-    if not peaks:
-        raise Missing(f"{record['arm']} has no measured peak (it is measured on CUDA only)")
-    return float(max(peaks))
-
-
-def _last_reward(record: dict) -> float:
-    rewards = [point["reward"] for point in record["health"][-_LAST:] if point.get("reward") is not None]
-    if not rewards:
-        raise Missing(f"{record['arm']} has no training reward")
-    return float(np.mean(rewards))
-
-
-_TRIAL_METRICS = {"measured_peak": _measured_peak, "last_reward": _last_reward}
 
 
 def _recipe(record: dict) -> tuple[Any, Any]:

@@ -6,6 +6,7 @@ import pytest
 
 from repro.errors import InputError
 from repro.experiments.types import Claim as RealClaim
+from repro.experiments.types import Floor
 from repro.statistics.contrast import aa_row, arm_interval, evaluate_claim, evaluate_claims
 
 QUESTIONS = 60
@@ -23,6 +24,7 @@ class Claim:
     better: str = "higher"
     margin: float = 0.0
     against_metric: str | None = None
+    floor: Floor | None = None
 
 
 def record(arm, seed, accuracy=0.5, sets=("chain",), scale="micro", questions=QUESTIONS, n=8, **changes):
@@ -201,6 +203,43 @@ def test_several_sets_are_averaged_and_one_can_be_picked():
 @pytest.mark.parametrize("metric", ["greedy", "pass@2", "pass@8:chain", "last_reward"])
 def test_other_metrics(metric):
     assert evaluate_claim(Claim(metric=metric), both()).estimate > 0
+
+
+def test_share_of_trained_tokens():
+    records = both()
+    for one in records:
+        if one["arm"] == "new":
+            one["health"] = [{"step": i, "reward": 0.5, "token_share": share} for i, share in ((1, 0.1), (2, 0.3))]
+    claim = Claim(metric="token_share", contrast="ratio", better="lower", kind="threshold", margin=4.0)
+    result = evaluate_claim(claim, records)  # old selects nothing: 1 / 0.2
+    assert (result.estimate, result.verdict) == (pytest.approx(5.0), "supported")
+    for one in records:
+        one["health"] = []
+    assert "new is not trained" in evaluate_claim(claim, records).reason
+
+
+def test_generalisation_gap_is_the_last_reward_less_the_test_accuracy():
+    records = both(gap=0.0)
+    for one in records:
+        entry = one["outcomes"]["chain"]
+        entry["samples"] = ["cccc" + "wwww"] * QUESTIONS
+        one["outcomes"]["dev"] = {**entry, "samples": ["w" * 8] * QUESTIONS}  # the learning curve's does not count
+        one["health"] = [{"step": i, "reward": 0.9 if one["arm"] == "new" else 0.6} for i in range(12)]
+    result = evaluate_claim(Claim(metric="generalisation_gap", better="lower"), records)
+    assert result.estimate == pytest.approx(0.1 - 0.4)
+
+
+def test_no_claim_hangs_on_arms_without_signal():
+    low = both(gap=0.0, seeds=5)
+    base = [record("base", seed, accuracy=-0.3) for seed in range(5)]
+    claim = Claim(floor=Floor("base", 0.10))
+    result = evaluate_claim(claim, low + base)
+    assert (result.verdict, result.estimate) == ("not run", None)
+    assert result.reason.startswith("no signal: base scores ") and result.reason.endswith("less than 10 %")
+    assert evaluate_claim(claim, low + [record("base", seed, accuracy=0.4) for seed in range(5)]).estimate is not None
+    assert "base has no record" in evaluate_claim(claim, low).reason
+    larger = [one | {"scale": "small"} for one in low + base]
+    assert evaluate_claim(claim, larger).estimate is not None
 
 
 def test_metric_mistakes():
