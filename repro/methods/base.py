@@ -43,6 +43,7 @@ class Needs:
     answers: bool = False  # canonical answers of the completions, as whole numbers (voting)
     entropies: bool = False  # token entropies of the sampling policy, without gradient, for `credit`
     selected: bool = False  # most weights are 0: the update scores only positions with a weight (or a KL weight)
+    example: bool = False  # the record keeps one group of the first and of the last batch, for figures
     replay: bool = False  # half of the groups restart inside a completion of the other half (`Method.replay_from`)
     verdict: Literal["none", "policy", "head", "separate"] = "none"  # who is trained to judge the rollouts (RL^V)
     unit: int = 1

@@ -116,8 +116,10 @@ def report(
     from repro.report.bars import accuracy_bars, cost_bars
     from repro.report.curves import health_panel, learning_curves
     from repro.report.format import write_text
+    from repro.report.group_figures import group_pictures
     from repro.report.markdown import markdown
     from repro.report.tables import csv_rows, latex
+    from repro.report.token_figures import share_scatter, train_and_test
     from repro.report.tradeoff import tradeoff
 
     compiled = compile_report(experiment, records, timing, suffix, plan)
@@ -136,6 +138,8 @@ def report(
     stem = figures / compiled.name
     if finished:
         files += accuracy_bars(experiment, records, stem.with_name(f"{stem.name}_accuracy"))
+    if sum(row.core for row in finished) <= MOST_LINES:
+        files += share_scatter(experiment, records, stem.with_name(f"{stem.name}_tokens"))
     if len(finished) > MOST_LINES:
         finished = [row for row in finished if row.core]
         core = {arm.id for arm in experiment.core_arms}
@@ -144,6 +148,8 @@ def report(
         files += learning_curves(experiment, records, stem.with_name(f"{stem.name}_curves"))
         files += cost_bars(experiment, records, timing, stem.with_name(f"{stem.name}_cost"))
         files += health_panel(experiment, records, stem.with_name(f"{stem.name}_health"))
+        files += train_and_test(experiment, records, stem.with_name(f"{stem.name}_fit"))
+        files += group_pictures(experiment, records, stem.with_name(f"{stem.name}_groups"))
         if compiled.phases:
             files += tradeoff(experiment, records, timing, stem.with_name(f"{stem.name}_tradeoff"))
     if compiled.planned:

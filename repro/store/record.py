@@ -91,6 +91,19 @@ class HealthPoint(TypedDict):
     length: float | None  # mean completion length in tokens
     signal: NotRequired[float]  # share of rows whose group has an advantage other than 0 (k-sample methods)
     signal_by_level: NotRequired[dict[str, list[int]]]  # level of the prompt -> such rows, all rows
+    token_share: NotRequired[float]  # share of completion tokens with a weight in the loss (methods that select)
+    group: NotRequired[Group]  # of the first and the last batch
+
+
+class Group(TypedDict):
+    """One prompt's group in training, for figures. Lists of lists: per completion, then per token."""
+
+    prompt: str
+    gold: str
+    rewards: list[float]
+    tokens: list[list[str]]  # texts
+    advantages: list[list[float]]
+    weights: list[list[float]]  # in the loss; 0: not trained
 
 
 class Sample(TypedDict):

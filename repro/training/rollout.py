@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from repro.sampling.transformers_backend import generate
 from repro.sampling.uniforms import Draw
 from repro.tasks.outcome import Outcome
 from repro.training.evaluate import sampling_flops
+from repro.training.example_group import example_group
 from repro.training.extra_rollouts import step_values
 from repro.training.forward import score
 
@@ -118,7 +119,7 @@ def _in_chunks(function, sampled: Sampled, rows: int) -> Tensor:
 
 
 @torch.no_grad()
-def roll_out(trainer: SuiteTrainer, rows: list[int], step: int) -> tuple[list[dict[str, Tensor]], dict[str, float]]:
+def roll_out(trainer: SuiteTrainer, rows: list[int], step: int) -> tuple[list[dict[str, Tensor]], dict[str, Any]]:
     """The micro-batches of one generation batch, in order, and its health figures."""
     needs, timer = trainer.needs, trainer.timer
     sampled = sample(trainer, rows, step)
@@ -198,6 +199,8 @@ def roll_out(trainer: SuiteTrainer, rows: list[int], step: int) -> tuple[list[di
     health = _health(batch) | credit.metrics
     if credit.signal is not None:
         health |= _signal(credit.signal, everything["levels"], trainer.levels)
+    if needs.example and step in (0, trainer.settings.steps - 1):
+        health["group"] = example_group(trainer, rows, batch, credit)
     if sampled.sampler_logps is not None:
         gap = (columns["old_logps"] - sampled.sampler_logps).abs()[sampled.mask]
         health["sampler_mismatch"] = float(torch.nanmean(gap))
