@@ -98,11 +98,12 @@ def _draw(axis: Axes, title: str, group: dict[str, Any], tree: bool) -> None:
             dark = weight and abs(advantage) > 0.65 * limit
             axis.text(position, place, _short(tokens[position]), ha="center", va="center", parse_math=False,
                       fontsize=style.SMALLEST_FONT, color="white" if dark else "black")  # fmt: skip
-    axis.set_xlim(-1.4, min(MOST_COLUMNS, max(map(len, group["tokens"]), default=1)) - 0.4)
+    across = min(MOST_COLUMNS, max(map(len, group["tokens"]), default=1))
+    axis.set_xlim(-1.4, across - 0.4)
     axis.set_ylim(len(rows) - 0.5, -0.6)
     axis.set_yticks([])
     axis.grid(visible=False)
-    axis.xaxis.set_major_locator(style.ticks(9, integer=True))
+    axis.set_xticks(range(0, across, 1 + across // 10))
     axis.set_title(title)
 
 
