@@ -141,6 +141,42 @@ METHODS: dict[str, MethodEntry] = {
             "Pass@k Training (arXiv 2508.10751)",
             "paper, Equations 11-15",
         ),
+        MethodEntry(
+            "sgrpo",
+            "repro.methods.sgrpo",
+            "Sgrpo",
+            "SgrpoConfig",
+            "S-GRPO: GRPO on the first tokens of each completion and a random sample of the later ones.",
+            "Token-Efficient RL for LLM Reasoning (arXiv 2504.20834)",
+            "token rule and loss at second hand, checked by exact enumeration; alpha, k and P are not public",
+        ),
+        MethodEntry(
+            "tspmo",
+            "repro.methods.tspmo",
+            "Tspmo",
+            "TspmoConfig",
+            "T-SPMO (reconstruction): credit at the branching points of the prefix tree of a group's completions.",
+            "Token-Efficient RL for LLM Reasoning (arXiv 2504.20834)",
+            "reconstruction: advantage, loss, regulariser and replay rule of the paper are not public",
+        ),
+        MethodEntry(
+            "krpo",
+            "repro.methods.krpo",
+            "Krpo",
+            "KrpoConfig",
+            "KRPO: a Kalman filter over the group's rewards gives GRPO its baseline and scale.",
+            "Kalman Filter Enhanced GRPO (arXiv 2505.07527)",
+            "authors' released code; formulas at second hand",
+        ),
+        MethodEntry(
+            "grpo-entropy",
+            "repro.methods.grpo_entropy",
+            "GrpoEntropy",
+            "GrpoEntropyConfig",
+            "GRPO on the tokens of highest entropy only.",
+            "Beyond the 80/20 Rule (arXiv 2506.01939)",
+            "TRL 1.16's GRPOTrainer (top_entropy_quantile)",
+        ),
     )
 }
 

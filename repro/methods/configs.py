@@ -15,6 +15,7 @@ from repro.errors import InputError
 from repro.methods.ksample_configs import KsampleConfig, PasskTrainingConfig, PkpoConfig
 from repro.methods.options import MethodConfig, nearest
 from repro.methods.regression_configs import AstarPoConfig, BrmConfig, RebelConfig, TbrmConfig
+from repro.methods.token_configs import GrpoEntropyConfig, KrpoConfig, SgrpoConfig, TspmoConfig
 
 
 @dataclass(frozen=True)
@@ -194,11 +195,15 @@ CONFIGS: dict[str, type[MethodConfig]] = {
     "ksample": KsampleConfig,
     "pkpo": PkpoConfig,
     "passk-training": PasskTrainingConfig,
+    "sgrpo": SgrpoConfig,
+    "tspmo": TspmoConfig,
+    "krpo": KrpoConfig,
+    "grpo-entropy": GrpoEntropyConfig,
 }
 
 SEMANTICS: dict[str, int] = {
     "none": 1, "grpo": 1, "rloo": 1, "loo": 1, "vineppo": 1, "ppo": 1, "tbrm": 1, "brm": 1, "astar-po": 1, "rebel": 1,
-    "ksample": 1, "pkpo": 1, "passk-training": 1,
+    "ksample": 1, "pkpo": 1, "passk-training": 1, "sgrpo": 1, "tspmo": 1, "krpo": 1, "grpo-entropy": 1,
 }  # fmt: skip
 
 VERDICT_SEMANTICS = 1  # of the wrapper that turns a method into its -v form

@@ -5,6 +5,9 @@ Positions outside the mask may hold anything, NaN included: they change neither 
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -96,3 +99,15 @@ def clipped_loss(micro: MicroBatch, low: float, high: float, beta: float) -> tup
             return (micro.weights * token_loss).sum() + beta * (micro.kl_weights * kl).sum(), metrics
         token_loss = token_loss + beta * kl
     return (micro.weights * token_loss).sum(), metrics
+
+
+def selected_loss(micro: MicroBatch, beta: float, clip: float = math.inf) -> tuple[Tensor, Metrics]:
+    """`clipped_loss` and its metrics on the tokens with a weight or a KL weight alone.
+
+    The log-probs of all others need not have been computed (`Needs.selected`): they may hold anything. An infinite
+    `clip` clips nothing, which is exact at one update per batch, where every ratio is 1.
+    """
+    scored = micro.weights != 0
+    if micro.kl_weights is not None:
+        scored = scored | (micro.kl_weights != 0)
+    return clipped_loss(replace(micro, mask=micro.mask & scored), clip, clip, beta)

@@ -89,6 +89,9 @@ def verified(inner: type[Method]) -> type[Method]:
         def kept_prompts(self, rewards: Tensor) -> Tensor:
             return self.inner.kept_prompts(rewards)
 
+        def replay_from(self, batch: GenerationBatch) -> Tensor:
+            return self.inner.replay_from(batch)
+
         def critic_loss(self, micro: MicroBatch) -> tuple[Tensor, Metrics]:
             return self.inner.critic_loss(micro)
 

@@ -43,6 +43,16 @@ METHOD_OPTIONS = [
     {"name": "pkpo", "n": 4, "k": 3, "baseline": "loo", "clip": True, "epochs": 2, "beta": 0.2},
     {"name": "passk-training", "n": 4, "k": 2},
     {"name": "passk-training", "n": 4, "k": 3, "minibatches": 2, "beta": 0.1},
+    {"name": "sgrpo", "p": 0.5},
+    {"name": "sgrpo", "alpha": 0, "k": 3, "reading": "random_rest", "beta": 0.2, "scale": "none"},
+    {"name": "sgrpo", "n": 2, "alpha": 1, "k": 5, "reading": "length", "beta": 0.2, "kl_scope": "all"},
+    {"name": "tspmo"},
+    {"name": "tspmo", "n": 2, "normalise": "branching", "beta": 0.3, "replay": True},
+    {"name": "krpo"},
+    {"name": "krpo", "n": 2, "order": "averaged", "scale": "unit", "minibatches": 2},
+    {"name": "krpo", "order": "shuffled", "baseline": "group-mean", "beta": 0.0},
+    {"name": "grpo-entropy", "top_entropy": 0.3},
+    {"name": "grpo-entropy", "n": 2, "aggregate": "sequence-mean", "beta": 0.2, "epochs": 2},
     {"name": "grpo-v", "verify_lambda": 0.7},
     {"name": "rloo-v", "verifier": "head", "minibatches": 2},
     {"name": "loo-v", "verify_lambda": 3.0, "balance": True},
@@ -52,6 +62,8 @@ METHOD_OPTIONS = [
     {"name": "tbrm-v", "beta": 0.5},
     {"name": "astar-po-v", "beta2": 0.5, "entropy_coefficient": 0.1},
     {"name": "rebel-v", "balance": True},
+    {"name": "sgrpo-v", "verify_lambda": 0.7},
+    {"name": "tspmo-v", "replay": True, "verifier": "head"},
 ]
 
 
@@ -151,6 +163,9 @@ def make_setup(method: Method, rows: int = 8, length: int = 7, vocabulary: int =
         answers=torch.randint(-1, 2, (rows,), generator=generator) if needs.answers else None,
         steps=steps,
         step_values=step_values,
+        entropies=poison(sampled["entropy"], mask) if needs.entropies else None,
+        replayed=torch.arange(rows) // method.config.n % 2 == 1 if needs.replay else None,
+        generator=torch.Generator().manual_seed(seed),
     )
     with torch.no_grad():
         credit = method.credit(batch)
@@ -163,7 +178,11 @@ def micro_batch(setup: Setup, rows: Tensor) -> MicroBatch:
     pick = lambda tensor: None if tensor is None else tensor[rows]  # noqa: E731
     mask = batch.mask[rows]
     fresh = {key: value for key, value in setup.policy(batch.completion_ids[rows]).items() if key != "logits"}
-    fresh = {key: poison(value, mask) for key, value in fresh.items()}
+    scored = mask
+    if needs.selected:  # the trainer computes nothing at the other positions
+        weighed = credit.weights if credit.kl_weights is None else credit.weights.abs() + credit.kl_weights.abs()
+        scored = mask & (weighed[rows] != 0)
+    fresh = {key: poison(value, scored) for key, value in fresh.items()}
     advantages = credit.advantages[rows]
     verdict_logps = None
     if needs.verdict != "none":
@@ -212,7 +231,7 @@ def gradient(setup: Setup, partition: list[Tensor]) -> tuple[Tensor, dict[str, f
         loss.backward()
         add_metrics(totals, metrics)
     flat = [torch.zeros_like(p) if p.grad is None else p.grad for p in setup.policy.parameters()]
-    ratios = {key: numerator / denominator for key, (numerator, denominator) in totals.items()}
+    ratios = {key: total / count for key, (total, count) in totals.items() if count}  # as the health panel does
     return torch.cat([g.flatten() for g in flat]), ratios
 
 

@@ -16,7 +16,10 @@ from repro.errors import InputError
 from repro.methods import base, catalogue, configs
 
 FOLDER = Path(repro.methods.__file__).parent
-SUPPORT = {"__init__", "base", "catalogue", "configs", "options", "regression_configs", "ksample_configs", "terms"}
+SUPPORT = {
+    "__init__", "base", "catalogue", "configs", "options", "regression_configs", "ksample_configs", "token_configs",
+    "terms",
+}  # fmt: skip
 PLAIN = [entry for entry in catalogue.METHODS.values() if entry.inner is None]
 
 
@@ -45,18 +48,24 @@ def test_entry_matches_its_module(entry):
 
 @pytest.mark.parametrize("name", catalogue.METHODS)
 def test_needs_follow_the_config(name):
-    clip = {"clip": True} if hasattr(catalogue.load(name).Config(), "clip") else {}
-    method = catalogue.create({"name": name, "semantics": 1, "epochs": 2, "minibatches": 3, **clip})
+    known = catalogue.load(name).Config()
+    clip = {"clip": True} if hasattr(known, "clip") else {}
+    several = {"epochs": 2, "minibatches": 3} if hasattr(known, "epochs") else {}
+    method = catalogue.create({"name": name, "semantics": 1, **several, **clip})
     needs = method.needs()
-    assert (needs.epochs, needs.minibatches) == (2, 3)
+    assert (needs.epochs, needs.minibatches) == ((2, 3) if several else (1, 1))
     assert needs.verdict == ("policy" if name.endswith("-v") else "none")
     name = name.removesuffix("-v")
-    assert needs.old == (name in ("grpo", "rloo", "loo", "vineppo", "ppo", "rebel", "passk-training") or bool(clip))
+    assert bool(several) == (name not in ("sgrpo", "tspmo")), "the others take several updates"
+    old = ("grpo", "rloo", "loo", "vineppo", "ppo", "rebel", "passk-training", "krpo", "grpo-entropy")
+    assert needs.old == (name in old or bool(clip))
     assert needs.critic == (name == "ppo")
     assert needs.unit == (2 if name == "rebel" else 1)
     assert needs.prompt_samples == (method.config.samples if name == "astar-po" else 0)
     assert needs.state_values == {"tbrm": "first", "brm": "all"}.get(name, "none")
     assert needs.extra_rollouts == (method.config.k if name == "vineppo" else 0)
+    assert needs.selected == (name in ("sgrpo", "tspmo", "grpo-entropy"))
+    assert needs.entropies == (name == "grpo-entropy") and not needs.replay
 
 
 def test_what_is_not_needed_is_not_asked_for():
@@ -75,6 +84,17 @@ def test_what_is_not_needed_is_not_asked_for():
     assert catalogue.create({"name": "rebel"}).needs() == base.Needs(old=True, unit=2)
     penalised = catalogue.create({"name": "rebel", "kl_coefficient": 0.1}).needs()
     assert penalised == base.Needs(old=True, unit=2, reference=True)
+    assert catalogue.create({"name": "sgrpo"}).needs() == base.Needs(selected=True, example=True)
+    for scope, selected in (("selected", True), ("all", False)):  # a KL term on all tokens needs all log-probs
+        needs = catalogue.create({"name": "sgrpo", "beta": 0.1, "kl_scope": scope}).needs()
+        assert needs == base.Needs(reference=True, selected=selected, example=True)
+    replay = catalogue.create({"name": "tspmo", "replay": True}).needs()
+    assert replay == base.Needs(selected=True, example=True, replay=True)
+    assert catalogue.create({"name": "krpo"}).needs() == base.Needs(reference=True)
+    by_entropy = base.Needs(entropies=True, selected=True, example=True)
+    assert catalogue.create({"name": "grpo-entropy"}).needs() == by_entropy
+    penalised = catalogue.create({"name": "grpo-entropy", "beta": 0.1}).needs()
+    assert penalised == replace(by_entropy, reference=True, selected=False)
 
 
 @pytest.mark.parametrize("name", catalogue.METHODS)
@@ -90,11 +110,26 @@ def test_only_a_method_with_samples_before_training_makes_prompt_values(name):
             method.prompt_values(rewards)
 
 
+@pytest.mark.parametrize("name", catalogue.METHODS)
+def test_only_a_method_with_replay_says_where_it_restarts(name):
+    config = {"replay": True} if name.startswith("tspmo") else {}
+    method = catalogue.create({"name": name, **config})
+    mask = torch.ones(method.config.n, 3, dtype=torch.bool)
+    rows = torch.zeros(method.config.n)
+    batch = base.GenerationBatch(rows, mask, mask.long(), method.config.n, mask[:, 0], mask[:, 0])
+    if method.needs().replay:
+        assert method.replay_from(batch).shape == (1, 2)
+    else:
+        with pytest.raises(TypeError, match="replays nothing"):
+            method.replay_from(batch)
+
+
 # Some methods are made of a baseline or a normaliser that another one defines.
 BORROWED = {
     "loo": {"repro.methods.rloo"},
     "pkpo": {"repro.methods.ksample"},
     "vineppo": {"repro.methods.ppo"},
+    **dict.fromkeys(("sgrpo", "krpo", "grpo_entropy"), {"repro.methods.grpo"}),
     "verified": {"repro.methods"},
 }
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repro.errors import InputError
-from repro.methods import configs, ksample_configs, regression_configs
+from repro.methods import configs, ksample_configs, regression_configs, token_configs
 
 
 def test_importing_configs_and_catalogue_loads_neither_torch_nor_numpy():
@@ -54,11 +54,15 @@ def test_the_settings_the_papers_print_are_the_defaults():
     assert (rebel.n, rebel.scale, rebel.kl_coefficient, rebel.updates) == (2, "paper", 0, 1)
     vineppo = configs.build("vineppo")
     assert (vineppo.epsilon, vineppo.beta, vineppo.cap) == (0.2, 1e-4, None)
+    krpo = configs.build("krpo")
+    assert (krpo.q, krpo.r, krpo.x0, krpo.p0, krpo.order) == (1e-5, 1e-2, 0, 1, "sampling")
+    assert (krpo.beta, krpo.epsilon) == (0.01, 0.2)
     assert configs.build("vineppo", {"epochs": 2, "minibatches": 512 // 64}).updates == 16
 
 
 def test_every_field_has_a_one_line_docstring():
-    trees = [ast.parse(Path(module.__file__).read_text()) for module in (configs, ksample_configs, regression_configs)]
+    modules = (configs, ksample_configs, regression_configs, token_configs)
+    trees = [ast.parse(Path(module.__file__).read_text()) for module in modules]
     seen = set()
     for node in (node for tree in trees for node in tree.body):
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
@@ -130,6 +134,31 @@ def test_every_field_has_a_one_line_docstring():
         ("rebel", {"scale": "std"}, "scale must be one of paper, code"),
         ("rebel", {"kl_coefficient": -0.1}, "kl_coefficient must be at least 0"),
         ("rebel-v", {"n": 5}, "n must be even, not 5"),
+        ("sgrpo", {"n": 1}, "n must be at least 2"),
+        ("sgrpo", {"alpha": -1}, "alpha must be at least 0, not -1"),
+        ("sgrpo", {"k": -1}, "k must be at least 0, not -1"),
+        ("sgrpo", {"k": 2.5}, "k must be a whole number or null"),
+        ("sgrpo", {"p": 1.5}, "p must be between 0 and 1, not 1.5"),
+        ("sgrpo", {"p": -0.1}, "p must be between 0 and 1, not -0.1"),
+        ("sgrpo", {"p": None}, "p must be a number"),
+        ("sgrpo", {"reading": "scan"}, "reading must be one of so_far, length, random_rest"),
+        ("sgrpo", {"minibatches": 2}, "no option 'minibatches'"),
+        ("tspmo", {"n": 1}, "n must be at least 2"),
+        ("tspmo", {"normalise": "tokens"}, "normalise must be one of pairs, branching"),
+        ("tspmo", {"replay": 1}, "replay must be true or false"),
+        ("tspmo", {"beta": -1}, "beta must be at least 0"),
+        ("tspm", {}, "did you mean tspmo"),
+        ("krpo", {"n": 1}, "n must be at least 2"),
+        ("krpo", {"q": -1e-5}, "q must be at least 0"),
+        ("krpo", {"r": 0}, "r must be above 0"),
+        ("krpo", {"p0": 0}, "p0 must be above 0"),
+        ("krpo", {"order": "random"}, "order must be one of sampling, shuffled, averaged"),
+        ("krpo", {"order": "averaged", "baseline": "group-mean"}, "order=averaged .* needs baseline=kalman"),
+        ("krpo", {"scale": "unit", "baseline": "running-mean"}, "scale=unit .* needs baseline=kalman"),
+        ("grpo-entropy", {"top_entropy": 0}, "top_entropy must be above 0"),
+        ("grpo-entropy", {"top_entropy": 1.2}, "top_entropy must be between 0 and 1"),
+        ("grpo-entropy", {"aggregate": "fixed"}, "aggregate must be one of token-mean, sequence-mean"),
+        ("sgrpo-v", {"alpha": -1}, "alpha must be at least 0"),
         ("grpo-v", {"verify_lambda": -0.1}, "verify_lambda must be at least 0"),
         ("grpo-v", {"verify_lambda": None}, "verify_lambda must be a number"),
         ("grpo-v", {"verifier": "judge"}, "verifier must be one of policy, head, separate"),

@@ -9,7 +9,10 @@ from repro.methods import catalogue
 
 from .invariance import METHOD_OPTIONS, make_setup, micro_batch, option_id, total_loss
 
-RATIO_ONE = ("grpo", "rloo", "ksample", "pkpo", "passk-training")  # clip a ratio that is 1 with one update per batch
+# Their ratio is 1 with one update per batch.
+RATIO_ONE = (
+    "grpo", "rloo", "ksample", "pkpo", "passk-training", "sgrpo", "tspmo", "krpo", "grpo-entropy",
+)  # fmt: skip
 LIVE = ("logps", "values", "state_values", "entropy", "verdict_logps")
 
 

@@ -111,6 +111,8 @@ def train(options: dict, steps: int, learning_rate: float, seed: int = 0, reward
                 answers=(ids * 5 ** torch.arange(LENGTH) * mask).sum(1) if needs.answers else None,
                 steps=steps_and_values[0],
                 step_values=steps_and_values[1],
+                entropies=sampled["entropy"] if needs.entropies else None,
+                generator=generator,
             )
             credit = method.credit(batch)
         for name in ("weights", "kl_weights", "verdict_weights"):
@@ -157,6 +159,16 @@ def train(options: dict, steps: int, learning_rate: float, seed: int = 0, reward
         ({"name": "ksample", "n": 4, "clip": True, "epochs": 2}, 150, 0.3),
         ({"name": "pkpo", "n": 8, "k": 2}, 150, 0.1),
         ({"name": "passk-training", "n": 8, "k": 2}, 150, 0.1),
+        ({"name": "sgrpo", "alpha": 1, "p": 0.3}, 150, 0.1),
+        ({"name": "sgrpo", "alpha": 0, "k": 1, "p": 0.5, "reading": "random_rest"}, 150, 0.1),
+        ({"name": "tspmo"}, 150, 0.1),
+        ({"name": "tspmo", "n": 8, "normalise": "branching", "beta": 0.01}, 150, 0.1),
+        ({"name": "krpo"}, 150, 0.1),
+        ({"name": "krpo", "order": "averaged", "scale": "unit"}, 150, 0.1),
+        ({"name": "krpo", "order": "shuffled", "epochs": 2}, 150, 0.1),
+        ({"name": "krpo", "baseline": "running-mean"}, 150, 0.1),
+        ({"name": "krpo", "baseline": "group-mean"}, 150, 0.1),
+        ({"name": "grpo-entropy", "top_entropy": 0.4}, 150, 0.1),
     ],
     ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else None,
 )
@@ -189,7 +201,7 @@ def test_the_verifier_learns_to_tell_right_from_wrong(verifier):
     assert untaught.verdicts.abs().max() == 0 and untaught.logits.abs().max() > 0
 
 
-@pytest.mark.parametrize("name", ["grpo", "rloo", "loo", "rebel"])
+@pytest.mark.parametrize("name", ["grpo", "rloo", "loo", "rebel", "sgrpo", "tspmo", "grpo-entropy"])
 def test_equal_rewards_leave_the_policy_alone(name):
     policy, _ = train({"name": name}, 5, 0.1, reward=1.0)
     assert policy.logits.abs().max() == 0
