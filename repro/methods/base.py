@@ -115,6 +115,7 @@ class MicroBatch:
     returns: Tensor | None = None  # (b, T)
     state_values: Tensor | None = None  # (b, T) if needs.state_values == "all", (b, 1) if "first"
     entropy: Tensor | None = None  # (b, T)
+    scored: Tensor | None = None  # (b, T) bool, with needs.selected: elsewhere logps and entropy hold nothing of use
     prompt_values: Tensor | None = None  # (b,)
     kl_weights: Tensor | None = None  # (b, T)
     verdict_logps: Tensor | None = None  # (b,): log-probability of the RIGHT verdict, Yes for reward 1, No for 0
@@ -161,6 +162,18 @@ class Method(ABC):
         groups of `group_size` rows: the fresh one, and after it the replayed one.
         """
         raise TypeError(f"{type(self).__name__} replays nothing")
+
+    @property
+    def rows_per_prompt(self) -> int:
+        """Rows of one prompt in a generation batch: its group, and with `needs().replay` the replayed one after it."""
+        return self.config.n * (2 if self.needs().replay else 1)
+
+    def selected_tokens(self, length: int) -> float:
+        """Tokens with a weight (or a KL weight) in a completion of `length` tokens, as the planner counts them.
+
+        The expected number per row, or an upper bound where it depends on data; only with `needs().selected`.
+        """
+        return length
 
     def critic_loss(self, micro: MicroBatch) -> tuple[Tensor, Metrics]:
         """Loss of the critic from `values`, `old_values`, `returns` and `weights` alone; only with `needs().critic`.

@@ -32,11 +32,11 @@ class Health:
 
     @torch.no_grad()
     def add(self, metrics: Metrics, micro: MicroBatch, loss: torch.Tensor) -> None:
-        """Add the method's figures of one micro-batch, and the mean token entropy."""
-        tokens = micro.mask.sum()
+        """Add the method's figures of one micro-batch, and the mean entropy of the tokens that were scored."""
+        scored = micro.mask if micro.scored is None else micro.scored
         pairs = dict(metrics)
         if micro.entropy is not None:
-            pairs["entropy"] = ((micro.entropy * micro.mask).sum(), tokens)
+            pairs["entropy"] = (micro.entropy.masked_fill(~scored, 0.0).sum(), scored.sum())
         for name, (total, count) in pairs.items():
             self._sums[name][0] += float(total)
             self._sums[name][1] += float(count)

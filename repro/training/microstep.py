@@ -105,6 +105,7 @@ def policy_loss(parts: Parts, model: nn.Module, rows: Rows, given: dict[str, Ten
     judged = None if parts.needs.verdict == "separate" else rows.judged  # then the policy itself sees no verdict
     ids, attention = (rows.ids, rows.attention) if judged is None else (rows.longer, rows.seen)
     cold = parts.temperature != 1.0
+    mask, chosen = given["mask"], chosen_tokens(given) if parts.needs.selected else None
     scores = parts.score(
         model,
         ids,
@@ -113,7 +114,7 @@ def policy_loss(parts: Parts, model: nn.Module, rows: Rows, given: dict[str, Ten
         temperature=parts.temperature,
         state_values=parts.needs.state_values,
         entropy=True,
-        scored=None if judged is None else judged.scored(given["mask"]),
+        scored=chosen if judged is None else judged.scored(mask if chosen is None else chosen),
         hidden=judged is not None and (parts.judge is not None or cold),
         autocast=parts.autocast,
     )
@@ -129,9 +130,18 @@ def policy_loss(parts: Parts, model: nn.Module, rows: Rows, given: dict[str, Ten
         logps=scores.logps[:, :keep],
         state_values=None if scores.state_values is None else scores.state_values[:, :keep],
         entropy=None if scores.entropy is None else scores.entropy[:, :keep],
+        scored=chosen,
         verdict_logps=said,
         **given,
     )
     loss, metrics = parts.method.loss(micro)
     parts.seen(loss, metrics, micro)
     return loss
+
+
+def chosen_tokens(given: dict[str, Tensor | None]) -> Tensor:
+    """(b, T) bool: the sampled tokens with a weight or a KL weight."""
+    chosen = given["weights"] != 0
+    if given.get("kl_weights") is not None:
+        chosen = chosen | (given["kl_weights"] != 0)
+    return chosen & given["mask"]

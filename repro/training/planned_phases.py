@@ -137,7 +137,8 @@ class Phases:
         if needs.extra_rollouts:
             found["extra_rollouts"] = self._sampled(loaded, sampling, self._continuations(), 1)
         wanted = {
-            "old": "policy" if needs.old or self.engine else None,  # an engine's log-probs are compared with ours
+            # An engine's log-probs are compared with ours.
+            "old": "policy" if needs.old or needs.entropies or self.engine else None,
             "ref": "reference" if needs.reference else None,
             "value": "critic" if needs.critic else None,
         }

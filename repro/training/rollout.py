@@ -125,9 +125,12 @@ def roll_out(trainer: SuiteTrainer, rows: list[int], step: int) -> tuple[list[di
     sampled = sample(trainer, rows, step)
     keep, micro = sampled.completion_ids.shape[1], trainer.args.per_device_train_batch_size
     tokens = int(sampled.mask.sum())
-    columns: dict[str, Tensor] = {}
+    columns: dict[str, Tensor] = {}  # of the micro-batches
+    states: dict[str, Tensor] = {}  # for credit alone
 
-    def logps(model):
+    def scores(model, entropy: bool = False) -> tuple[Tensor, ...]:
+        """Log-probs, and with `entropy` entropies as well, each (B, T)."""
+
         def run(ids, mask):
             out = score(
                 model,
@@ -135,21 +138,25 @@ def roll_out(trainer: SuiteTrainer, rows: list[int], step: int) -> tuple[list[di
                 mask,
                 keep,
                 temperature=trainer.temperature,
-                state_values="none",
+                entropy=entropy,
                 autocast=trainer.accelerator.autocast,
             )
-            return out.logps
+            return torch.stack([out.logps, out.entropy] if entropy else [out.logps], dim=1)
 
-        return _in_chunks(run, sampled, micro)
+        return _in_chunks(run, sampled, micro).unbind(1)
 
     lengths, scored = sampled.inputs[1].sum(1), sampled.mask.sum(1)
-    if needs.old or sampled.sampler_logps is not None:
+    if needs.old or needs.entropies or sampled.sampler_logps is not None:
         with timer.phase("old", tokens) as cost:
-            columns["old_logps"] = logps(trainer.model)
+            found = scores(trainer.model, needs.entropies)
+            if needs.entropies:
+                states["entropies"] = found[1]
+            if needs.old or sampled.sampler_logps is not None:
+                columns["old_logps"] = found[0]
             cost.flops += trainer.forward_flops.forward(lengths, scored)
     if needs.reference:
         with timer.phase("ref", tokens) as cost, trainer.reference_model() as reference:
-            columns["ref_logps"] = logps(reference)
+            (columns["ref_logps"],) = scores(reference)
             cost.flops += trainer.forward_flops.forward(lengths, scored)
     if needs.critic:
         with timer.phase("value", tokens) as cost, trainer.accelerator.autocast():
@@ -159,9 +166,8 @@ def roll_out(trainer: SuiteTrainer, rows: list[int], step: int) -> tuple[list[di
     if needs.prompt_samples:
         columns["prompt_values"] = trainer.prompt_values[rows].to(sampled.rewards)
 
-    states = {}
     if needs.extra_rollouts:
-        states = dict(zip(("steps", "step_values"), step_values(trainer, sampled, rows, step), strict=True))
+        states |= zip(("steps", "step_values"), step_values(trainer, sampled, rows, step), strict=True)
 
     with timer.phase("credit", tokens):
         everything = trainer.gather_rows({**vars(sampled), **columns, **states})
@@ -179,6 +185,7 @@ def roll_out(trainer: SuiteTrainer, rows: list[int], step: int) -> tuple[list[di
             step_values=everything.get("step_values"),
             prompt_values=everything.get("prompt_values"),
             answers=everything.get("answers"),
+            entropies=everything.get("entropies"),
             generator=trainer.method_generator(step),
         )
         credit = trainer.method.credit(batch)

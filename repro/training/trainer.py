@@ -38,7 +38,7 @@ from repro.training.evaluate import end_ids, stop_ids
 from repro.training.forward import score
 from repro.training.health import Health
 from repro.training.lora import peft_config
-from repro.training.microstep import Parts, Rows, micro_step
+from repro.training.microstep import Parts, Rows, chosen_tokens, micro_step
 from repro.training.prompt_order import PromptOrder
 from repro.training.rollout import roll_out
 from repro.training.verdicts import Judge, JudgedRows, append_verdict
@@ -216,7 +216,7 @@ class SuiteTrainer(GRPOTrainer):
         judged = None
         if self.verdict is not None:
             judged = append_verdict(completions, mask, inputs["rewards"], self.verdict, self.eos_token_ids)
-        self._count_update(inputs["prompt_mask"], mask, judged)
+        self._count_update(inputs, judged)
         rows = Rows.of(inputs["prompt_ids"], inputs["prompt_mask"], completions, mask, judged)
         autocast = self.accelerator.autocast
         parts = Parts(
@@ -225,11 +225,12 @@ class SuiteTrainer(GRPOTrainer):
         # TRL declares its losses scaled for accumulation, so nobody divides this sum by the number of micro-steps.
         return micro_step(parts, model, rows, {name: inputs.get(name) for name in COLUMNS})
 
-    def _count_update(self, prompt_mask: Tensor, mask: Tensor, judged: JudgedRows | None) -> None:
+    def _count_update(self, inputs: dict[str, Tensor], judged: JudgedRows | None) -> None:
         """Tokens and FLOPs of one micro-step; a backward pass takes two forward passes, recomputation none."""
-        prompts, scored, forward = prompt_mask.sum(1), mask.sum(1), self.forward_flops.forward
-        lengths = prompts + scored
-        self._update_cost.tokens += int(scored.sum())
+        prompts, tokens, forward = inputs["prompt_mask"].sum(1), inputs["mask"].sum(1), self.forward_flops.forward
+        scored = chosen_tokens(inputs).sum(1) if self.needs.selected else tokens
+        lengths = prompts + tokens
+        self._update_cost.tokens += int(tokens.sum())
         passes = 0.0
         if self.critic is not None:
             passes += forward(lengths, torch.zeros_like(scored))

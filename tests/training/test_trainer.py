@@ -187,7 +187,8 @@ def test_health_is_averaged_over_micro_batches_and_updates():
     """Metrics are merged as sums over counts, the loss is a sum per update, and both are then means over updates."""
     health = Health()
     health.start(1, {"reward": 0.5})
-    micro = type("Micro", (), {"mask": torch.ones(2, 3), "entropy": torch.full((2, 3), 2.0)})
+    mask, entropy = torch.ones(2, 3, dtype=torch.bool), torch.full((2, 3), 2.0)
+    micro = type("Micro", (), {"mask": mask, "scored": None, "entropy": entropy})
     for value, count, loss in [(1.0, 1, 3.0), (5.0, 3, 4.0), (0.0, 2, 1.0)]:
         health.add({"kl": (torch.tensor(value), torch.tensor(count))}, micro, torch.tensor(loss))
     for norm in (2.0, 4.0):
