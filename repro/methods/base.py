@@ -50,6 +50,10 @@ class Needs:
     epochs: int = 1  # passes over one generation batch
     minibatches: int = 1  # optimizer updates per pass
 
+    def __post_init__(self):
+        if self.replay and self.extra_rollouts:
+            raise ValueError("replay and extra_rollouts exclude each other: a replayed row begins inside a step")
+
 
 @dataclass
 class GenerationBatch:
@@ -158,8 +162,9 @@ class Method(ABC):
     def replay_from(self, batch: GenerationBatch) -> Tensor:
         """Where each group's replay restarts, (P, 2) long: a row of the group and how many of its tokens are kept.
 
-        `batch` holds the fresh rows alone, graded; only with `needs().replay`. In `credit` each prompt then has two
-        groups of `group_size` rows: the fresh one, and after it the replayed one.
+        Rows count from 0 within the group; at least 0 tokens are kept, and fewer than the row has. `batch` holds the
+        fresh rows alone, graded, with a generator of their own; only with `needs().replay`. In `credit` each prompt
+        then has two groups of `group_size` rows: the fresh one, and after it the replayed one.
         """
         raise TypeError(f"{type(self).__name__} replays nothing")
 

@@ -92,6 +92,9 @@ def verified(inner: type[Method]) -> type[Method]:
         def replay_from(self, batch: GenerationBatch) -> Tensor:
             return self.inner.replay_from(batch)
 
+        def selected_tokens(self, length: int) -> float:
+            return self.inner.selected_tokens(length)
+
         def critic_loss(self, micro: MicroBatch) -> tuple[Tensor, Metrics]:
             return self.inner.critic_loss(micro)
 

@@ -21,6 +21,7 @@ STREAMS = {
     "method": 7,
     "stage1": 8,
     "extra": 9,
+    "replay": 10,
 }
 
 _WORD = (1 << 64) - 1

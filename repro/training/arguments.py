@@ -34,9 +34,15 @@ def split_plan(settings: TrainSettings, needs: Needs, group_size: int) -> tuple[
     rows, micro = settings.completions_per_step, settings.micro_batch
     per_process = rows // settings.processes
     per_update = per_process // needs.minibatches
+    pair = 2 * group_size if needs.replay else 1
     problems = [
         (rows % settings.processes, f"completions_per_step {rows} is not a multiple of processes {settings.processes}"),
         (per_process % group_size, f"{per_process} rows per process are not a multiple of the group size {group_size}"),
+        (
+            per_process % pair,
+            f"{per_process} rows per process are not a multiple of {pair}: with replay a prompt has two groups of "
+            f"n={group_size} rows",
+        ),
         (
             per_process % needs.minibatches,
             f"{per_process} rows per process are not a multiple of minibatches {needs.minibatches}",

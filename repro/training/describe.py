@@ -59,7 +59,7 @@ def describe(
     if setup.trained:
         needs, steps = setup.method.needs(), len(health)
         completions = steps * config.train.completions_per_step
-        prompts = completions // setup.method.config.n
+        prompts = completions // setup.method.rows_per_prompt
         updates = steps * needs.epochs * needs.minibatches
     return {
         "schema": SCHEMA,

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from repro.sampling.transformers_backend import generate
 from repro.sampling.uniforms import Draw
 from repro.tasks.outcome import Outcome
 from repro.training.evaluate import sampling_flops
+from repro.training.sampled import continued
 
 if TYPE_CHECKING:
-    from repro.training.rollout import Sampled
+    from repro.training.sampled import Sampled
     from repro.training.trainer import SuiteTrainer
 
 
@@ -106,22 +106,8 @@ def _estimate(trainer: SuiteTrainer, prefixes: list[tuple[int, tuple[int, ...]]]
 
 
 def _continue(trainer: SuiteTrainer, jobs: list, limit: int) -> list[list[int]]:
-    prompts = [[*trainer.prompt_ids[row], *prefix] for row, prefix, _ in jobs]
-    room = [limit - len(prefix) for _, prefix, _ in jobs]
-    if trainer.use_vllm:
-        sampled, _ = trainer._generate_single_turn(prompts, None, {}, 1)
-    else:
-        with trainer.generation_model() as model:
-            sampled = generate(
-                model,
-                prompts,
-                [draw for _, _, draw in jobs],
-                max_new_tokens=max(room),
-                temperature=trainer.settings.temperature,
-                end_ids=trainer.eos_token_ids,
-                pad_id=trainer.pad_id,
-            )
-    return [ids[:most] for ids, most in zip(sampled, room, strict=True)]
+    starts = [[*trainer.prompt_ids[row], *prefix] for row, prefix, _ in jobs]
+    return continued(trainer, starts, [limit - len(prefix) for _, prefix, _ in jobs], [draw for *_, draw in jobs])[0]
 
 
 def _grade(trainer: SuiteTrainer, jobs: list, continuations: list[list[int]]) -> list[float]:

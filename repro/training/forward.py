@@ -6,6 +6,7 @@ Not covered: first-state values under FSDP (they read the LM head outside the wr
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -52,6 +53,26 @@ def project_state_values(
     return torch.stack(rows)
 
 
+def _aligned_right(
+    ids: Tensor, attention: Tensor, labels: Tensor, keep: int
+) -> tuple[Tensor, Tensor, Tensor, Callable[[Tensor], Tensor]]:
+    """Rows (b, S) without what follows their last token and without the columns that are then padding in all of them.
+
+    And the way back: from (b, W - 1), one value per token but the first, to the (b, keep) of the last `keep` columns,
+    zero where they have no label.
+    """
+    whole, width = ids.shape[1], int(attention.sum(1).max())
+    columns = torch.arange(whole, device=ids.device)
+    after = whole - 1 - (attention * columns).amax(1, keepdim=True)  # (b, 1): padding on the right
+    source = (columns[whole - width :] - after) % whole
+    at, kept = columns[whole - keep :] + after - (whole - width) - 1, labels[:, -keep:] != -100
+
+    def back(values: Tensor) -> Tensor:
+        return values.gather(1, at.clamp(0, width - 2)).masked_fill(~kept, 0.0)
+
+    return *(rows.gather(1, source) for rows in (ids, attention, labels)), back
+
+
 def score(
     model: nn.Module,
     input_ids: Tensor,
@@ -63,6 +84,7 @@ def score(
     entropy: bool = False,
     scored: Tensor | None = None,
     hidden: bool = False,
+    packed: bool = False,
     autocast=None,
 ) -> Scores:
     """Score the last `keep` positions of `input_ids` (b, S) with a model patched by TRL's fused LM head.
@@ -70,11 +92,16 @@ def score(
     Only labelled positions go through the head where the device allows it, so (b, S, vocabulary) logits never exist.
     `temperature` is the one the head was patched with; it is needed again for the state values. `scored` (b, keep)
     narrows the labelled positions; the others hold nothing of use. `hidden` also returns the last hidden states.
+    `packed` leaves out what is padding in every row once the rows are aligned on the right: for prompts of very
+    different length. It has no effect where hidden states or state values are wanted.
     """
     labels = input_ids.masked_fill(attention_mask == 0, -100)
     labels[:, :-keep] = -100
     if scored is not None:
         labels[:, -keep:] = labels[:, -keep:].masked_fill(~scored, -100)
+    back = None
+    if packed and not hidden and state_values == "none":
+        input_ids, attention_mask, labels, back = _aligned_right(input_ids, attention_mask, labels, keep)
     captured: list[Tensor] = []
     hook = None
     if hidden or state_values != "none":
@@ -89,9 +116,13 @@ def score(
     finally:
         if hook is not None:
             hook.remove()
+    logps, spread = (
+        per_token if per_token is None or back is None else back(per_token)
+        for per_token in (out.log_probs, out.entropy if entropy else None)
+    )
     return Scores(
-        logps=out.log_probs[:, -keep:],
-        entropy=out.entropy[:, -keep:] if entropy and out.entropy is not None else None,
+        logps=logps[:, -keep:],
+        entropy=None if spread is None else spread[:, -keep:],
         state_values=values,
         hidden=states if hidden else None,
     )

@@ -114,6 +114,7 @@ def policy_loss(parts: Parts, model: nn.Module, rows: Rows, given: dict[str, Ten
         temperature=parts.temperature,
         state_values=parts.needs.state_values,
         entropy=True,
+        packed=parts.needs.replay,
         scored=chosen if judged is None else judged.scored(mask if chosen is None else chosen),
         hidden=judged is not None and (parts.judge is not None or cold),
         autocast=parts.autocast,

@@ -56,7 +56,7 @@ def plan_trial(config: TrialConfig, options: PlanOptions = PlanOptions(), cache:
         "peak": {**phases[largest]["peak"], "phase": largest},
         "kv_cache": parts.kv_cache(),
         "logits": _logits(parts),
-        "step": {**step, "prompts": train.completions_per_step // config.n},
+        "step": {**step, "prompts": train.completions_per_step // parts.method.rows_per_prompt},
         "stage1": stage1,
         "run": {"steps": train.steps} | {name: train.steps * step[name] + once[name] for name in step},
         "settings": _settings(parts, options),

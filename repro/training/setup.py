@@ -20,6 +20,7 @@ from repro.store.key import trial_key
 from repro.tasks import sandbox, verdict
 from repro.tasks.overlap import overlap
 from repro.tasks.task import prompts_sha256
+from repro.training.arguments import split_plan
 from repro.training.base import ensure_base
 from repro.training.evaluate import Policy, encode, end_ids
 
@@ -35,6 +36,7 @@ class Setup:
         self.trained = config.method["name"] != "none"
         if self.trained:
             self.method = create(config.method)
+            split_plan(config.train, self.method.needs(), config.n)  # sizes that do not fit are refused now
         splits = self.task.splits
         if self.trained and "rl" not in splits:
             raise InputError(f"task {self.task.name} has no training prompts; it can only be evaluated")

@@ -1,7 +1,7 @@
 """Stage 1 of methods that need it (A*-PO): completions of the frozen base for every training prompt, graded and kept.
 
 1. N completions per prompt, drawn like all others from counter-based uniforms (stream "stage1", index 0 .. N-1) at the
-   training temperature and length, and graded as training is (by the task, on `rollout.graded_texts`).
+   training temperature and length, and graded as training is (by the task, on `sampled.graded_texts`).
 2. Kept in `<root>/stage1/<key>/`, one file per chunk, whole or not at all. The key names all that decides the rewards
    and nothing of the method but N, so that arms which differ in beta1 share them. One process samples, the others wait.
 3. Each chunk carries what it cost, and every trial that uses it is charged that, whoever sampled it.
@@ -33,7 +33,7 @@ from repro.store.lock import TrialLock
 from repro.store.workspace import Workspace
 from repro.tasks.outcome import Outcome
 from repro.training.evaluate import Policy, encode
-from repro.training.rollout import graded_texts
+from repro.training.sampled import graded_texts
 
 # Part of the key: raise it when the same settings give other rewards.
 SEMANTICS = 1
@@ -98,7 +98,7 @@ def _identity(setup) -> dict:
 def _result(setup, key: str, rewards: Tensor, found: list[dict]) -> Stage1:
     values, keeps = setup.method.prompt_values(rewards), setup.method.kept_prompts(rewards)
     kept = keeps.nonzero().flatten().tolist()
-    prompts = setup.config.train.completions_per_step // setup.method.config.n
+    prompts = setup.config.train.completions_per_step // setup.method.rows_per_prompt
     if len(kept) < min(prompts, len(rewards)):
         raise InputError(
             f"method.filter_wrong keeps {len(kept)} of {len(rewards)} training prompts, fewer than the {prompts} of a "

@@ -53,13 +53,13 @@ def run_timing(
             raise TrialError("steps on several processes or with vLLM cannot be interleaved in one process")
     started = time.time()
     setups = {arm: Setup(config, data_dir, lambda event: None) for arm, config in configs.items()}
-    prompts = max(s.config.train.completions_per_step // s.method.config.n for s in setups.values())
+    prompts = max(s.config.train.completions_per_step // s.method.rows_per_prompt for s in setups.values())
     rounds = SMOKE_ROUNDS if first.scale == "smoke" else ROUNDS
     offline = {arm: _stage1(setup, root) for arm, setup in setups.items() if setup.method.needs().prompt_samples}
     timing = {"device": device(first.train.precision)}
     for mode in ("prompts_equal", "completions_equal"):
         settings = {
-            arm: _settings(s, prompts * s.method.config.n if mode == "prompts_equal" else None, rounds + WARMUP)
+            arm: _settings(s, prompts * s.method.rows_per_prompt if mode == "prompts_equal" else None, rounds + WARMUP)
             for arm, s in setups.items()
         }
         emit(
@@ -107,10 +107,10 @@ def _stage1(setup, root: Path) -> Stage1:
 def _settings(setup, completions: int | None, steps: int) -> TrainSettings:
     """The arm's own settings for `steps` steps without checkpoints or curve, at `completions` per step."""
     train = setup.config.train
-    needs, n = setup.method.needs(), setup.method.config.n
+    needs, together = setup.method.needs(), setup.method.rows_per_prompt
     rows = completions or train.completions_per_step
     micro = min(train.micro_batch, rows // needs.minibatches)
-    while (rows // needs.minibatches) % micro or micro % needs.unit or rows % n:
+    while (rows // needs.minibatches) % micro or micro % needs.unit or rows % together:
         micro -= 1
     return dataclasses.replace(
         train, steps=steps, completions_per_step=rows, micro_batch=micro, checkpoint_every=0, eval_every=0, trackers=()
@@ -230,7 +230,7 @@ def _row(seconds: float, before: dict[str, dict], setup, settings: TrainSettings
         "seconds": seconds,
         "phases": spent("seconds"),
         "completions": settings.completions_per_step,
-        "prompts": settings.completions_per_step // setup.method.config.n,
+        "prompts": settings.completions_per_step // setup.method.rows_per_prompt,
         "tokens": spent("tokens"),
         "flops": spent("flops"),
     }
@@ -241,7 +241,7 @@ class _Share:
 
     def __init__(self, setup, settings: TrainSettings, sampler: stage1.Sampler):
         self.chunks, self.sampler = stage1.chunk_rows(setup), sampler
-        own, n = setup.config.train, setup.method.config.n
+        own, n = setup.config.train, setup.method.rows_per_prompt
         prompts, whole = settings.completions_per_step // n, sum(map(len, self.chunks))
         self.completions = whole * prompts / (own.steps * (own.completions_per_step // n))
 

@@ -126,8 +126,8 @@ class SuiteTrainer(GRPOTrainer):
         return PromptOrder(
             seed=self.seed,
             prompts=len(self.prompts) if self.kept is None else len(self.kept),
-            prompts_per_batch=self.settings.completions_per_step // self.num_generations,
-            group_size=self.num_generations,
+            prompts_per_batch=self.settings.completions_per_step // self.method.rows_per_prompt,
+            group_size=self.method.rows_per_prompt,
             batches=self.settings.steps,
             repeats=self.num_iterations * self.args.steps_per_generation,
             rows=self.kept,
@@ -190,9 +190,9 @@ class SuiteTrainer(GRPOTrainer):
         start = self.accelerator.process_index * count
         return slice(start, start + count)
 
-    def method_generator(self, step: int) -> torch.Generator:
+    def method_generator(self, step: int, stream: str = "method") -> torch.Generator:
         """A generator for methods that draw: a function of the seed and the generation batch."""
-        mixed = (self.seed * 1_000_003 + step) * 97 + STREAMS["method"]
+        mixed = (self.seed * 1_000_003 + step) * 97 + STREAMS[stream]
         return torch.Generator().manual_seed(mixed % (1 << 63))
 
     # -- training --------------------------------------------------------------------------------------------------
@@ -294,5 +294,5 @@ def _whole(values: Tensor | None, prompts: int, name: str) -> Tensor:
 
 
 def _graded_elsewhere(**columns):
-    # TRL insists on a reward function; rows are graded in `rollout.sample`, on the suite's own ids and prompts.
+    # TRL insists on a reward function; rows are graded in `sampled.complete`, on the suite's own ids and prompts.
     raise RuntimeError("TRL's own reward path was called: its private interface has changed")

@@ -175,7 +175,7 @@ class _Run:
         point = {
             "step": step,
             "completions": completions,
-            "prompts": completions // self.setup.method.config.n,
+            "prompts": completions // self.setup.method.rows_per_prompt,
             "updates": trainer.state.global_step,
             "dev_accuracy": summarize(graded.samples)["accuracy"],
         }

@@ -42,3 +42,20 @@ class Picked(Method):
             gap = micro.ref_logps - micro.logps
             loss = loss + self.beta * (micro.kl_weights * (gap.exp() - gap - 1)).sum()
         return loss, {}
+
+
+class Restarting(Picked):
+    """`Picked` with replay: every group restarts somewhere inside a row that is drawn."""
+
+    def __init__(self, **options):
+        super().__init__(replay=True, **options)
+        self.fresh, self.starts = [], []
+
+    def replay_from(self, batch) -> torch.Tensor:
+        lengths = batch.mask.sum(1).view(-1, batch.group_size)
+        row = torch.randint(0, batch.group_size, (len(lengths),), generator=batch.generator)
+        room = lengths.gather(1, row[:, None])[:, 0]
+        kept = (torch.rand(len(lengths), generator=batch.generator) * room).long()
+        self.fresh.append(batch)
+        self.starts.append(torch.stack([row, kept], 1))
+        return self.starts[-1]

@@ -61,6 +61,36 @@ def test_scores_are_those_of_the_plain_logits(base, temperature):
         assert torch.allclose(first.state_values[row, 0], logits[0].logsumexp(-1), atol=1e-5)
 
 
+@pytest.mark.parametrize("rows", [[0, 1, 2], [1, 2], [2]], ids=str)
+def test_packed_rows_score_alike(base, rows):
+    """Also where no row of the batch reaches the full width, and with labels narrowed to some tokens."""
+    ids, attention, mask = (whole[rows] for whole in padded())
+    model, scored = load(base, 1.0), torch.tensor([[True, False, True, True, False]]).expand(3, -1)[rows]
+    widths, forward = [], model.model.forward
+    model.model.forward = lambda **given: widths.append(given["input_ids"].shape[1]) or forward(**given)
+    for chosen, seen in ((None, mask), (scored, mask & scored)):
+        plain, packed = (
+            score(model, ids, attention, KEEP, temperature=1.0, entropy=True, scored=chosen, packed=packed)
+            for packed in (False, True)
+        )
+        assert widths[-2:] == [ids.shape[1], int(attention.sum(1).max())] and widths[-1] < widths[-2]
+        for name in ("logps", "entropy"):
+            assert torch.allclose(getattr(packed, name), getattr(plain, name), atol=1e-5)
+            assert not getattr(packed, name)[~seen].any() and getattr(packed, name)[seen].all()
+
+
+def test_packing_leaves_hidden_states_and_values_where_they_are(base):
+    ids, attention, _ = padded()
+    model = load(base, 1.0)
+    for more in ({"hidden": True}, {"state_values": "all"}):
+        plain, packed = (
+            score(model, ids, attention, KEEP, temperature=1.0, packed=packed, **more) for packed in (False, True)
+        )
+        assert torch.equal(plain.logps, packed.logps)
+        assert plain.hidden is None or torch.equal(plain.hidden, packed.hidden)
+        assert plain.state_values is None or torch.equal(plain.state_values, packed.state_values)
+
+
 def test_what_is_not_asked_for_is_not_computed(base):
     ids, attention, _ = padded()
     scores = score(load(base, 1.0), ids, attention, KEEP, temperature=1.0)

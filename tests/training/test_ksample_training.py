@@ -15,7 +15,8 @@ from repro.methods.catalogue import create
 from repro.store.outcomes import question_scores
 from repro.store.record import check_record
 from repro.training.evaluate import Policy, end_ids, grade
-from repro.training.rollout import answer_id, roll_out
+from repro.training.rollout import roll_out
+from repro.training.sampled import answer_id
 from repro.training.trial import run_trial
 
 from .helpers import TASK, make_trainer, trial_config

@@ -16,7 +16,7 @@ from transformers import AutoConfig
 from repro.methods.catalogue import create
 from repro.methods.configs import build, to_json
 from repro.store.config import LoraSettings, TrialConfig
-from repro.training import planned_step, rollout
+from repro.training import planned_step, rollout, sampled
 from repro.training import trainer as trainer_module
 from repro.training.planner import plan_trial
 
@@ -67,8 +67,8 @@ def real_peaks(config: TrialConfig, base, folder, monkeypatch) -> dict[str, int]
         rows = generate(model, prompts, *args, **settings | {"end_ids": [0]})  # padding is hardly ever sampled
         return [(ids + [3] * full)[:full] for ids in rows]
 
-    generate = rollout.generate
-    monkeypatch.setattr(rollout, "generate", whole_rows)
+    generate = sampled.generate
+    monkeypatch.setattr(sampled, "generate", whole_rows)
     for module in (rollout, trainer_module):
         monkeypatch.setattr(module, "score", planned_step.scorer(form, False))
     prompts = 24

@@ -25,7 +25,7 @@ from repro.sampling.transformers_backend import generate
 from repro.store.record import check_record, strip_measured
 from repro.tasks.chain import ChainTask
 from repro.tasks.outcome import Outcome
-from repro.training import checkpoints, evaluate, rollout, stage1
+from repro.training import checkpoints, evaluate, rollout, sampled, stage1
 from repro.training import setup as trial_setup
 from repro.training.setup import Setup
 from repro.training.stage1 import chunk_rows, sample
@@ -322,7 +322,7 @@ def test_both_stages_grade_alike(base, tmp_path, monkeypatch):
     ]
     given = [ids + [end] if row % 2 else ids for row, ids in enumerate(solved)]  # half of them cut off
     given[0], given[1] = given[0][:-1], given[3]  # wrong, with and without an end
-    monkeypatch.setattr(rollout, "generate", lambda *a, **k: given)
+    monkeypatch.setattr(sampled, "generate", lambda *a, **k: given)
     monkeypatch.setattr(evaluate, "generate", lambda *a, **k: given)
     trained = rollout.sample(trainer, rows, 0).rewards
     with stage1.Sampler.open(setup, trainer.processing_class) as sampler:
