@@ -21,6 +21,8 @@ What differs from the paper, or is not known of it (its body is not public to us
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -71,6 +73,20 @@ def control_advantages(rewards: Tensor, baseline: str, r: float = 1e-2) -> Tenso
     return (rewards - rewards.cumsum(dim=1) / place) / (rewards.std(dim=1, keepdim=True) + 1e-4)
 
 
+def order_dependence(
+    rewards: Tensor, advantages: Callable[[Tensor, torch.Generator | None], Tensor], generator: torch.Generator | None
+) -> float:
+    """Mean |A - A'| over mean |A|; A': advantages of the same completions, `rewards` (P, G), in a random order.
+
+    0: the order does not matter; 0 as well where all advantages are 0.
+    """
+    found = advantages(rewards, generator)
+    order = torch.rand(rewards.shape, generator=generator, dtype=torch.float64).argsort(dim=1).to(rewards.device)
+    again = torch.zeros_like(found).scatter(1, order, advantages(rewards.gather(1, order), generator))
+    size = float(found.abs().mean())
+    return float((found - again).abs().mean()) / size if size else 0.0
+
+
 def _groups(rewards: Tensor) -> Tensor:
     if rewards.dim() != 2 or rewards.shape[1] < 1:
         raise InputError(f"rewards must be (prompts, group), not {tuple(rewards.shape)}")
@@ -111,11 +127,16 @@ class Krpo(Method):
 
     def needs(self) -> Needs:
         c = self.config
-        return Needs(reference=c.beta > 0, old=c.updates > 1, epochs=c.epochs, minibatches=c.minibatches)
+        return Needs(reference=c.beta > 0, old=c.updates > 1, epochs=c.epochs, minibatches=c.minibatches, example=True)
 
     def credit(self, batch: GenerationBatch) -> Credit:
-        advantages = self._advantages(batch.rewards.view(-1, batch.group_size), batch.generator).reshape(-1)
-        return Credit(advantages, token_weights(batch.mask, "sequence-mean", advantages.dtype))
+        rewards = batch.rewards.view(-1, batch.group_size)
+        advantages = self._advantages(rewards, batch.generator).reshape(-1)
+        return Credit(
+            advantages,
+            token_weights(batch.mask, "sequence-mean", advantages.dtype),
+            metrics={"order_dependence": order_dependence(rewards, self._advantages, batch.generator)},
+        )
 
     def _advantages(self, rewards: Tensor, generator: torch.Generator | None) -> Tensor:
         c = self.config

@@ -109,6 +109,10 @@ class Sgrpo(Method):
         c = self.config
         return Needs(reference=c.beta > 0, selected=c.beta == 0 or c.kl_scope == "selected", example=True)
 
+    def selected_tokens(self, length: int) -> float:
+        c = self.config
+        return expected_tokens(length, c.alpha, c.k, c.p, c.reading)
+
     def credit(self, batch: GenerationBatch) -> Credit:
         c = self.config
         mask = batch.mask.bool()

@@ -16,7 +16,8 @@ What differs from the paper, or is not known of it:
 4. Replay (when, from which prefixes, for which outcomes) is not known and off by default. Ours: for every prompt one
    completion of its group, drawn uniformly, restarts after a number of tokens drawn uniformly from 1 to its length - 1
    (0 for a completion of one token). The group drawn there is a tree of its own, whose root is the restart.
-5. No weight falls on pairs of advantage 0, so nothing pulls at tokens before or between branching points.
+5. No weight falls on pairs of advantage 0, so nothing pulls at tokens before or between branching points. A tree of n
+   leaves has at most 2 (n - 1) branches: fewer than 2 tokens per completion are ever trained, however long it is.
 """
 
 from __future__ import annotations
@@ -99,6 +100,10 @@ class Tspmo(Method):
 
     def needs(self) -> Needs:
         return Needs(reference=self.config.beta > 0, selected=True, example=True, replay=self.config.replay)
+
+    def selected_tokens(self, length: int) -> float:
+        n = self.config.n
+        return min(float(length), 2 * (n - 1) / n)
 
     def replay_from(self, batch: GenerationBatch) -> Tensor:
         prompts = batch.rewards.shape[0] // batch.group_size

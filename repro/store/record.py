@@ -92,6 +92,9 @@ class HealthPoint(TypedDict):
     signal: NotRequired[float]  # share of rows whose group has an advantage other than 0 (k-sample methods)
     signal_by_level: NotRequired[dict[str, list[int]]]  # level of the prompt -> such rows, all rows
     token_share: NotRequired[float]  # share of completion tokens with a weight in the loss (methods that select)
+    disguised: NotRequired[float]  # S-GRPO: share of completions whose tokens all count, whatever is drawn
+    branching: NotRequired[float]  # T-SPMO: share of the unique pairs of prefix and token with an advantage
+    order_dependence: NotRequired[float]  # KRPO: mean change of an advantage in another order, over its mean size
     group: NotRequired[Group]  # of the first and the last batch
 
 

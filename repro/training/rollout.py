@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-=======
-from typing import TYPE_CHECKING
->>>>>>> 92f50bc (Let half of the groups restart inside a completion)
 
 import torch
 from torch import Tensor
 
 from repro.methods.base import GenerationBatch
-<<<<<<< HEAD
-from repro.sampling.transformers_backend import generate
-from repro.sampling.uniforms import Draw
-from repro.tasks.outcome import Outcome
-from repro.training.evaluate import sampling_flops
 from repro.training.example_group import example_group
-=======
->>>>>>> 92f50bc (Let half of the groups restart inside a completion)
 from repro.training.extra_rollouts import step_values
 from repro.training.forward import score
 from repro.training.replay import sample_twice

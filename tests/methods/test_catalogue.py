@@ -90,7 +90,7 @@ def test_what_is_not_needed_is_not_asked_for():
         assert needs == base.Needs(reference=True, selected=selected, example=True)
     replay = catalogue.create({"name": "tspmo", "replay": True}).needs()
     assert replay == base.Needs(selected=True, example=True, replay=True)
-    assert catalogue.create({"name": "krpo"}).needs() == base.Needs(reference=True)
+    assert catalogue.create({"name": "krpo"}).needs() == base.Needs(reference=True, example=True)
     by_entropy = base.Needs(entropies=True, selected=True, example=True)
     assert catalogue.create({"name": "grpo-entropy"}).needs() == by_entropy
     penalised = catalogue.create({"name": "grpo-entropy", "beta": 0.1}).needs()

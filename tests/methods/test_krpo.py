@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from repro.errors import InputError
 from repro.methods import catalogue, krpo
 from repro.methods.grpo import group_advantages
-from repro.methods.krpo import averaged_advantages, control_advantages, kalman_advantages
+from repro.methods.krpo import averaged_advantages, control_advantages, kalman_advantages, order_dependence
 from repro.methods.rloo import leave_one_out_advantages
 
 from .invariance import gradient, make_setup, policy_gradient
@@ -230,3 +230,15 @@ def test_one_update_is_reinforce_on_means_of_completions(order):
     mask = setup.batch.mask.double()
     expected = policy_gradient(setup, setup.credit.advantages[:, None], mask / mask.sum(1, keepdim=True) / 8)
     torch.testing.assert_close(gradient(setup, [torch.arange(8)])[0], expected, rtol=1e-12, atol=1e-14)
+
+
+def test_order_dependence_is_measured_on_the_batch_and_averaging_removes_it():
+    rewards = torch.tensor([[1.0, 0, 0, 1], [0, 1, 1, 0]], dtype=torch.float64)
+
+    def measured(**options):
+        method = catalogue.create({"name": "krpo", "n": 4, **options})
+        return order_dependence(rewards, method._advantages, torch.Generator().manual_seed(3))
+
+    assert measured() > 0.3
+    assert measured(order="averaged") == pytest.approx(0, abs=1e-12)
+    assert order_dependence(torch.zeros(2, 4), lambda r, _: torch.zeros_like(r), None) == 0.0

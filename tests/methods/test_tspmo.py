@@ -271,3 +271,20 @@ def test_a_replayed_group_is_a_tree_whose_root_is_the_restart():
         batch, rewards=batch.rewards[4:], mask=batch.mask[4:], completion_ids=batch.completion_ids[4:], replayed=None
     )
     assert torch.equal(setup.method.credit(lone).advantages, whole.advantages[4:])
+
+
+def test_fewer_than_two_tokens_per_completion_are_trained_however_long_they_are():
+    """A tree of n leaves has at most 2 (n - 1) branches; a binary comb of rewards 1, 0, 1, … attains it."""
+    generator = torch.Generator().manual_seed(0)
+    method = catalogue.create({"name": "tspmo", "n": 8})
+    for _ in range(200):
+        ids = torch.randint(0, 2, (8, 30), generator=generator)
+        advantages, _ = tree_advantages(
+            ids, torch.ones_like(ids).bool(), torch.rand(8, generator=generator, dtype=torch.float64), 8
+        )
+        assert int((advantages != 0).sum()) <= 8 * method.selected_tokens(30) == 14
+    comb = torch.tensor([[1] * i + [2] + [3] * (9 - i) for i in range(7)] + [[1] * 10])
+    rewards = torch.arange(8, dtype=torch.float64) ** 2
+    advantages, _ = tree_advantages(comb, torch.ones_like(comb).bool(), rewards, 8)
+    assert int((advantages != 0).sum()) == 14
+    assert method.selected_tokens(1) == 1
