@@ -94,9 +94,11 @@ def resolve(
     if changes.model:
         base = dict(changes.model)
     if changes.task:
-        task = _replace_task(task, changes.task, base)
         evaluation["sets"] = _sets_of_task(evaluation["sets"])
-        _fit_lengths(train, evaluation, changes.task, scale)
+        if changes.task != task["name"]:
+            task = _replace_task(changes.task, base)
+            base.pop("task", None)
+            _fit_lengths(train, evaluation, changes.task, scale)
     for assignment in changes.sets:
         if fnmatch.fnmatchcase(arm.id, assignment.arm):
             apply(assignment, arm, method, train, evaluation)
@@ -175,12 +177,12 @@ def _sets_of_task(sets: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return own or [{**sets[0], "task": None, "options": {}, "split": "test"}]
 
 
-def _replace_task(task: dict[str, Any], name: str, base: Mapping[str, Any]) -> dict[str, Any]:
+def _replace_task(name: str, base: Mapping[str, Any]) -> dict[str, Any]:
     if base["kind"] == "micro" and not catalogue.TASKS[name].generated:
         raise InputError(
             f"--task {name} needs --model: the micro base model is trained on generated tasks and cannot read real text"
         )
-    return task if task["name"] == name else {"name": name, "options": {}}
+    return {"name": name, "options": {}}
 
 
 def _fit_lengths(train: dict[str, Any], evaluation: dict[str, Any], name: str, scale: str) -> None:

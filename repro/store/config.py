@@ -229,7 +229,8 @@ class TrialConfig:
     """{"name", "options": the task's keyword arguments}."""
     base: dict[str, Any]
     """{"kind": "micro", "recipe"}, {"kind": "hub", "id", "revision"}, {"kind": "folder", "path"}, or of a bandit
-    {"kind": "tabular", "instances"}: so many policies, each uniform over the actions."""
+    {"kind": "tabular", "instances"}: so many policies, each uniform over the actions. A micro model learns the trial's
+    own task, or another one if there is a "task" as below."""
     train: TrainSettings = field(default_factory=TrainSettings)
     """How the trial trains."""
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
@@ -308,3 +309,6 @@ def _check_base(base: dict[str, Any]) -> None:
     kind = base.get("kind")
     require(kind in needed, f"base.kind={kind!r} is unknown: use one of {', '.join(needed)}")
     require(bool(base.get(needed[kind])), f"base.{needed[kind]} is missing for base.kind={kind}")
+    if "task" in base:
+        named = isinstance(base["task"], dict) and bool(base["task"].get("name"))
+        require(kind == "micro" and named, 'base.task is {"name", "options"} of what a micro model learns, of no other')

@@ -55,6 +55,12 @@ TASKS = {
             "left-to-right calculation modulo 100 with worked steps; levels are kinds and numbers of operations",
         ),
         TaskInfo(
+            "words",
+            "repro.tasks.words.task",
+            "WordsTask",
+            "one-step word problems with distractors and variations; levels are operations and forms",
+        ),
+        TaskInfo(
             "synthesis",
             "repro.tasks.synthesis",
             "SynthesisTask",

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from repro.errors import InputError
-from repro.tasks.generated import MARKER, GeneratedTask
+from repro.tasks.generated import GeneratedTask
+from repro.tasks.marker import MARKER
 
 if TYPE_CHECKING:
     from numpy.random import Generator

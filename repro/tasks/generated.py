@@ -17,6 +17,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from repro.errors import InputError
+from repro.tasks.marker import check_marked, marked_answers
 from repro.tasks.outcome import Outcome
 from repro.tasks.permutation import permute
 from repro.tasks.task import ID_BITS, SPLITS, Prompt, Task, prompts_sha256
@@ -24,11 +25,11 @@ from repro.tasks.templates import TEMPLATES
 
 if TYPE_CHECKING:
     from numpy.random import Generator
+    from transformers import PreTrainedTokenizerFast
 
 SIZES = {"rl": 4096, "dev": 256, "test": 512}
 # Upper bounds of hash % 100: 10 % test, 5 % dev, 30 % rl; the remaining 55 % are base.
 _BOUNDS = ((10, "test"), (15, "dev"), (45, "rl"), (100, "base"))
-MARKER = "#"
 
 
 class GeneratedTask(Task):
@@ -80,6 +81,12 @@ class GeneratedTask(Task):
         """The characters a micro tokenizer needs for this task, whatever its options."""
         return list(self.symbols)
 
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        """The tokenizer of a micro base model for this task, over its `vocabulary`."""
+        from repro.tasks import tokenizer
+
+        return tokenizer.build(self.vocabulary())
+
     def split_of(self, question: str) -> str:
         """The only split this question can ever be in."""
         digest = hashlib.sha256(f"{self.name}:{self.canonical(question)}".encode()).digest()
@@ -125,19 +132,11 @@ class GeneratedTask(Task):
 
     def check(self, completions: Sequence[str], prompts: Sequence[Prompt]) -> list[Outcome]:
         """See Task. What follows the first marker must be one number and nothing else, or it is unparsed."""
-        from repro.tasks.answers import check_number
-
-        outcomes = []
-        for text, prompt in zip(completions, prompts, strict=True):
-            _, marker, answer = text.partition(MARKER)
-            outcomes.append(check_number(answer, prompt.answer) if marker else Outcome.UNPARSED)
-        return outcomes
+        return check_marked(completions, prompts)
 
     def answers(self, completions: Sequence[str], prompts: Sequence[Prompt]) -> list[str | None]:
         """See Task."""
-        from repro.tasks.answers import parse_number, spell
-
-        return [spell(parse_number(text.partition(MARKER)[2])) for text in completions]
+        return marked_answers(completions)
 
     def split_steps(self, text: str) -> list[str]:
         """See Task: a step ends with its semicolon."""

@@ -19,7 +19,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from repro.errors import InputError
-from repro.tasks.generated import MARKER, GeneratedTask
+from repro.tasks.generated import GeneratedTask
+from repro.tasks.marker import MARKER
 from repro.tasks.task import Prompt
 
 if TYPE_CHECKING:

@@ -20,6 +20,7 @@ from pathlib import Path
 from repro.errors import InputError
 from repro.tasks import files, hub
 from repro.tasks.catalogue import TASKS
+from repro.tasks.marker import check_marked, marked_answers
 from repro.tasks.outcome import Outcome
 from repro.tasks.overlap import normalise, overlap
 from repro.tasks.sources import REAL, Source
@@ -56,6 +57,7 @@ class RealTask(Task):
         self._spec = REAL[name]
         self.name, self.summary, self.answer_kind = name, TASKS[name].summary, self._spec.answer_kind
         self.template = get_template(template)
+        self._marked = template == "micro"
         trained, tested = self._spec.train is not None, self._spec.test is not None
         self.splits = ("rl", "dev") * trained + ("test",) * tested
         unknown = set(revisions or {}) - set(TASKS[name].hub)
@@ -80,6 +82,8 @@ class RealTask(Task):
     def check(self, completions: Sequence[str], prompts: Sequence[Prompt]) -> list[Outcome]:
         from repro.tasks.answers import check_numeric, check_symbolic_many
 
+        if self._marked:
+            return check_marked(completions, prompts)
         answers = self._final(completions)
         if self.answer_kind == "numeric":
             return [check_numeric(text, prompt.answer) for text, prompt in zip(answers, prompts, strict=True)]
@@ -89,6 +93,8 @@ class RealTask(Task):
         """See Task."""
         from repro.tasks.answers import extract_number, spell, voting_form
 
+        if self._marked:
+            return marked_answers(completions)
         texts = self._final(completions)
         if self.answer_kind == "numeric":
             return [spell(extract_number(text)) for text in texts]

@@ -110,17 +110,20 @@ def _micro(config, data_dir, emit) -> Base:
     from repro import tasks
     from repro.training import micro
 
-    task = tasks.load(config.task["name"], config.task.get("options", {}), data_dir)
+    named = config.base.get("task") or config.task
+    task = tasks.load(named["name"], named.get("options", {}), data_dir)
     if not task.generated:
         raise InputError(
             f"task {task.name} has no micro base model (it is not generated); name a model with --model PATH_OR_ID"
         )
+    if named is not config.task:
+        _one_template(task, tasks.load(config.task["name"], config.task.get("options", {}), data_dir))
     recipe = micro.Recipe.from_json(config.base.get("recipe", {}))
     identity = {
         "semantics": [micro.SEMANTICS, task.version],
         "recipe": recipe.to_json(),
-        "task": config.task["name"],
-        "options": config.task.get("options", {}),
+        "task": named["name"],
+        "options": named.get("options", {}),
         "template": task.template.sha256,
         "vocabulary": task.vocabulary(),
     }
@@ -136,6 +139,14 @@ def _micro(config, data_dir, emit) -> Base:
         if known is None:
             known = _build(recipe, task, folder, config.evaluation.max_completion, emit)
     return Base(folder, known["digest"], known["facts"])
+
+
+def _one_template(learnt, asked) -> None:
+    if learnt.template.sha256 != asked.template.sha256:
+        raise InputError(
+            f"the base learns {learnt.name} with template {learnt.template.name}, task {asked.name} asks with "
+            f"{asked.template.name}: set the task's option template to {learnt.template.name}"
+        )
 
 
 @contextlib.contextmanager

@@ -18,7 +18,6 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 from repro.cost import shapes
 from repro.errors import InputError
 from repro.sampling.uniforms import generator
-from repro.tasks import tokenizer as micro_tokenizer
 from repro.tasks import verdict
 from repro.tasks.outcome import Outcome
 
@@ -54,6 +53,8 @@ class Recipe:
     """Share of demonstrations followed by the verdict turn and a verdict."""
     verdict_noise: float = 1.0
     """Share of these verdicts that are drawn at random; at 1 the base learns the form of a verdict and no more."""
+    unknown: float = 0.0
+    """Share of the words of a question that the base reads as the unknown token, so that it can make do without."""
 
     @classmethod
     def from_json(cls, data: dict) -> Recipe:
@@ -61,20 +62,21 @@ class Recipe:
         if unknown:
             raise InputError(f"base.recipe: unknown field {unknown[0]!r}; known: {[f.name for f in fields(cls)]}")
         recipe = cls(**data)
-        for name in ("noise", "verdicts", "verdict_noise"):
+        for name in ("noise", "verdicts", "verdict_noise", "unknown"):
             if not 0 <= getattr(recipe, name) <= 1:
                 raise InputError(f"base.recipe.{name} must lie in [0, 1], not {getattr(recipe, name)}")
         return recipe
 
     def to_json(self) -> dict:
-        """Every field; those of verdicts only if there are any, so that bases without them keep their identity."""
+        """Every field; those of verdicts and unknown words only if there are any: bases without keep their identity."""
         without = () if self.verdicts else ("verdicts", "verdict_noise")
+        without += () if self.unknown else ("unknown",)
         return {name: value for name, value in asdict(self).items() if name not in without}
 
 
 def build(recipe: Recipe, task, folder: Path, emit: Callable[[dict], None]) -> None:
     """Train a base for `task` and write model and tokenizer to `folder` (safetensors)."""
-    tokenizer = micro_tokenizer.build(task.vocabulary())
+    tokenizer = task.tokenizer()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         model = Qwen2ForCausalLM(_architecture(recipe, tokenizer))
@@ -104,6 +106,8 @@ def _batch(recipe: Recipe, task, tokenizer, step: int) -> tuple[torch.Tensor, to
         texts.append((task.template.render(prompt.question), task.demonstration(prompt, rng, recipe.noise)))
         verdicts.append(_verdict(recipe, task, prompt, texts[-1][1], turn, rng) if recipe.verdicts else [])
     questions = tokenizer([question for question, _ in texts], add_special_tokens=False)["input_ids"]
+    if recipe.unknown:
+        questions = _without_words(questions, recipe.unknown, tokenizer, rng)
     solutions = tokenizer([solution for _, solution in texts], add_special_tokens=False)["input_ids"]
     rows = [(q, [*s, tokenizer.eos_token_id]) for q, s in zip(questions, solutions, strict=True)]
     width = max(len(q) + len(s) + len(v) for (q, s), v in zip(rows, verdicts, strict=True))
@@ -116,6 +120,12 @@ def _batch(recipe: Recipe, task, tokenizer, step: int) -> tuple[torch.Tensor, to
         if asked:
             labels[row, end + len(asked) - 1] = asked[-1]  # the turn itself is the asker's
     return ids, (torch.arange(width) < (ids != tokenizer.pad_token_id).sum(1, keepdim=True)).long(), labels
+
+
+def _without_words(questions: list[list[int]], share: float, tokenizer, rng) -> list[list[int]]:
+    """The questions with a random share of their words unknown; digits and signs stay."""
+    words = {index for word, index in tokenizer.get_vocab().items() if word.isalpha()}
+    return [[tokenizer.unk_token_id if i in words and rng.random() < share else i for i in ids] for ids in questions]
 
 
 def _verdict(recipe: Recipe, task, prompt, solution: str, turn: verdict.VerdictTokens, rng) -> list[int]:

@@ -97,10 +97,11 @@ class Phases:
         base = self.config.base
         if base["kind"] != "micro":
             return shapes.shape(base)
-        if not self.task.generated:
-            raise InputError(f"task {self.task.name} has no micro base model; name a model with --model PATH_OR_ID")
+        learnt = self.task if "task" not in base else tasks.load(base["task"]["name"], base["task"].get("options", {}))
+        if not learnt.generated:
+            raise InputError(f"task {learnt.name} has no micro base model; name a model with --model PATH_OR_ID")
         recipe = Recipe.from_json(base["recipe"]).to_json()
-        return shapes.micro(recipe, len(SPECIALS) + len(self.task.vocabulary()))
+        return shapes.micro(recipe, len(SPECIALS) + len(learnt.vocabulary()))
 
     def _verdict_width(self) -> int:
         if self.needs.verdict == "none":

@@ -69,7 +69,10 @@ class Setup:
         if item.split not in task.splits:
             raise InputError(f"task {task.name} has no split {item.split!r}; it has {', '.join(task.splits)}")
         name = item.name or (task.name if item.split == "test" else f"{task.name}-{item.split}")
-        return name, task, task.prompts(item.split, item.questions), item
+        prompts = task.prompts(item.split, item.questions)
+        if not prompts:
+            raise InputError(f"task {task.name} has no {item.split} prompts with these options; raise its {item.split}")
+        return name, task, prompts, item
 
     @staticmethod
     def _distinct(sets: list) -> list:

@@ -1,5 +1,6 @@
 """Layers of settings, `--set`, `--task`, `--model`, and when a change makes a variant."""
 
+import dataclasses
 import json
 from types import SimpleNamespace
 
@@ -190,6 +191,21 @@ def test_real_text_needs_a_real_model():
     with pytest.raises(InputError, match="--model"):
         changed(task="svamp")
     assert changed(task="multiply").task["name"] == "multiply"
+
+
+def test_a_base_that_learns_another_task_is_the_experiments_own(monkeypatch):
+    """With another task the micro base learns that one."""
+    micro = TABLE1.scales["micro"]
+    base = {**micro.base, "task": {"name": "words", "options": {}}}
+    real = dataclasses.replace(micro, task={"name": "svamp", "options": {"template": "micro"}}, base=base)
+    experiment = dataclasses.replace(TABLE1, scales={"micro": real})
+    plain, same, other = (
+        resolve(experiment, "micro", "tbrm-n4", 0, parse_changes(task=task)) for task in (None, "svamp", "multiply")
+    )
+    assert plain.base == same.base == base and plain.task == same.task and plain.train == same.train
+    assert other.base == micro.base and other.task == {"name": "multiply", "options": {}}
+    with pytest.raises(InputError, match="--task gsm8k needs --model"):
+        resolve(experiment, "micro", "tbrm-n4", 0, parse_changes(task="gsm8k"))
 
 
 def test_unknown_task_names_the_nearest():

@@ -98,6 +98,8 @@ def test_ids_name_scale_and_variant(make_config):
         ("evaluation.sets", [{"split": "test", "nn": 1}], ["evaluation.sets[0].nn", "did you mean n?"]),
         ("base", {"kind": "folder"}, ["base.path"]),
         ("base", {"kind": "file"}, ["base.kind"]),
+        ("base", {"kind": "micro", "recipe": {"noise": 0.5}, "task": "words"}, ["base.task", "name"]),
+        ("base", {"kind": "hub", "id": "some/model", "task": {"name": "words"}}, ["base.task", "micro"]),
         ("method", {}, ["method", "name"]),
         ("method", {"name": "tbrm", "n": 0}, ["method.n"]),
         ("method", {"name": "tbrm", "beta": float("inf")}, ["method.beta"]),

@@ -293,6 +293,18 @@ def test_text_after_a_stop_string_does_not_count(fake_hub):
     assert task.check(list(cases), task.prompts("test") * len(cases)) == list(cases.values())
 
 
+def test_with_the_micro_template_the_answer_follows_the_marker(tmp_path):
+    """As in the generated task that the base has learned, and nothing else counts."""
+    write(tmp_path, "svamp/train.json", [svamp_row(i) for i in range(20)])
+    write(tmp_path, "svamp/test.json", [svamp_row(1450)])
+    task = load("svamp", {"template": "micro"}, tmp_path)
+    (prompt,) = task.prompts("test")
+    assert task.template.render(prompt.question) == "Ann has 1450 apples. How many?" and prompt.answer == "1450"
+    texts = ["1400+50=#1450", "#1450", "#1450.0", "#145", "1450", "#1450#1450", "\\boxed{1450}", ""]
+    assert "".join(outcome.value for outcome in task.check(texts, [prompt] * len(texts))) == "cccwuuuu"
+    assert task.answers(texts, [prompt] * len(texts)) == ["1450", "1450", "1450", "145", None, None, None, None]
+
+
 def test_steps_are_lines():
     steps = load("gsm8k").split_steps("\nFirst.\n\nSecond.\n#### 4")
     assert steps == ["\n", "First.\n\n", "Second.\n", "#### 4"]

@@ -155,6 +155,52 @@ def test_after_an_interrupted_build_it_is_built_anew(cache, monkeypatch, builds)
     ]  # nothing half-built is left
 
 
+def real_config(template="micro", base_task="words"):
+    """A trial on real SVAMP that starts from a base of word problems."""
+    words = {"name": base_task, "options": {"levels": ["add-plain"], "rl": 8, "test": 8}}
+    return dataclasses.replace(
+        config(), task={"name": "svamp", "options": {"template": template}},
+        base={"kind": "micro", "recipe": {**TINY, "steps": 2}, "task": words},
+    )  # fmt: skip
+
+
+def test_a_base_can_learn_another_task_than_the_trials(cache, builds):
+    real = ensure_base(real_config())
+    own = dataclasses.replace(real_config(), task=real_config().base["task"])
+    named = ensure_base(own)
+    without = ensure_base(dataclasses.replace(own, base={"kind": "micro", "recipe": own.base["recipe"]}))
+    assert real == named == without and len(builds) == 1
+    assert json.loads((real.folder / "config.json").read_text())["vocab_size"] == len(tasks.load("words").tokenizer())
+
+
+def test_a_base_that_fits_its_trial_ill_is_refused(cache, builds):
+    with pytest.raises(InputError, match="task svamp asks with qwen-math: set the task's option template to micro"):
+        ensure_base(real_config("qwen-math"))
+    with pytest.raises(InputError, match="task gsm8k has no micro base"):
+        broken = real_config()
+        ensure_base(dataclasses.replace(broken, base={**broken.base, "task": {"name": "gsm8k"}}))
+    assert not builds
+
+
+def test_unknown_words_are_a_share_of_the_words_of_questions():
+    task = tasks.load("words")
+    tokenizer, recipe = task.tokenizer(), micro.Recipe.from_json({"unknown": 0.3, "noise": 0.0, "batch": 200})
+    ids, _, labels = micro._batch(recipe, task, tokenizer, 0)
+    plain, _, known = micro._batch(dataclasses.replace(recipe, unknown=0.0), task, tokenizer, 0)
+    words = torch.tensor([token.isalpha() for token in tokenizer.convert_ids_to_tokens(range(len(tokenizer)))])
+    unknown = tokenizer.unk_token_id
+    share = (ids == unknown).sum() / ((ids == unknown) | words[ids]).sum()
+    assert abs(float(share) - 0.3) < 0.02 and not (plain == unknown).any()
+    assert not (labels == unknown).any() and (known >= 0).any()
+    assert (ids[:, :5] == plain[:, :5]).any()  # the first question is the same, but for unknown words
+
+
+def test_a_recipe_without_unknown_words_is_what_it_was():
+    assert "unknown" not in micro.Recipe().to_json() and micro.Recipe(unknown=0.1).to_json()["unknown"] == 0.1
+    with pytest.raises(InputError, match=r"base.recipe.unknown must lie in \[0, 1\]"):
+        micro.Recipe.from_json({"unknown": 1.5})
+
+
 def test_unknown_field_of_a_recipe(cache):
     with pytest.raises(InputError, match=r"base\.recipe: unknown field 'hiden'"):
         ensure_base(config({**TINY, "hiden": 8}))

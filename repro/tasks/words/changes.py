@@ -1,0 +1,171 @@
+"""Scenes in which something goes or comes, as data; see `scene` for the notation."""
+
+from __future__ import annotations
+
+from repro.tasks.words.scene import scene
+
+LESS = (
+    scene(
+        "give", "food goods", "wuv", "v",
+        "{A} [had|has|owned|brought|started with] {w}[| {at}| at first]",
+        "how many {o} did {A} have [at first|at the start|in the beginning|initially|to begin with]?",
+        "{A} [gave|gives|handed|lent|sent] {u} to [{B}|{A's} {kin}|{A's} friends]",
+        "how many {o} did {A} give [away|to {B}|to {A's} {kin}]?",
+        "[now |]{A} [has|still has|had] {v} left",
+        "how many {o} does {A} [still have|have left|have now|have left with {him}]?", vague="wu",
+    ),
+    scene(
+        "lose", "food goods", "wuv", "v",
+        "{A} [had|has|collected|owned] {w}[| {at}| in {A's} collection]",
+        "how many {o} did {A} have [at first|before that|in the beginning]?",
+        "{A} [1:lost|threw away|dropped|broke|used] {u}[| today| of them]",
+        "how many {o} did {A} [1:lose|throw away|drop|break|use]?",
+        "{A} [has|had] {v} [now|left|remaining]",
+        "how many {o} [does {A} have now|are left|remain|does {A} still have]?", vague="wu",
+    ),
+    scene(
+        "eat", "food", "wuv", "v",
+        "[{A} had {w}|there were {w} {at}|{A} [made|bought|baked] {w}]",
+        "how many {o} [were there at first|did {A} have initially|did {A} have before]?",
+        "{A} [1:ate|used|finished] {u}[| for lunch| yesterday| of them]",
+        "how many {o} did {A} [1:eat|use|finish]?",
+        "[there are {v} left|{A} [has|had] {v} left]",
+        "how many {o} [are left|does {A} have left|remain]?", vague="wu",
+    ),
+    scene(
+        "sell", "food goods", "wuv", "v",
+        "{R} [1:had|made|prepared|ordered] {w}[| in the morning| yesterday]",
+        "how many {o} did {R} [1:have|make|prepare|order] [at first|initially|in total]?",
+        "[they|{R}] sold {u}[| {t1}| to customers| in a garage sale]", "how many {o} did they sell?",
+        "[they have {v} left|there were {v} left|{R} still has {v}]",
+        "how many {o} [would {R} still have|do they have left|are left|were not sold]?", vague="u",
+    ),
+    scene(
+        "sale", "food goods", "wuv", "v",
+        "{A} had {w}", "how many {o} did {A} have [before the sale|at first]?",
+        "{A} sold {u} in a [garage sale|sale]", "how many {o} did {A} sell[| in the garage sale]?",
+        "[after|when] it was over {A} had {v} left", "how many {o} does {A} have left?", vague="u",
+    ),
+    scene(
+        "leave", "people animals", "wuv", "v",
+        "[there were {w} {at}|{w} were [sitting|playing|waiting|hiding] {at}]",
+        "how many {o} were there [at first|at the start|in the beginning]?",
+        "[then |later |]{u} [1:left|went home|went away|walked away]",
+        "how many {o} [1:left|went home|went away|walked away]?",
+        "[{v} stayed|there are {v} now|{v} were left|{v} are still there]",
+        "how many {o} [are there now|are still {at}|stayed behind|remained|are left]?", vague="wu",
+    ),
+    scene(
+        "bus-off", "people", "wuv", "v",
+        "[{w} were sitting in the [bus|train]|there were {w} in the [bus|train]]",
+        "how many {o} were [on|in] the bus [before the stop|at first]?",
+        "at the [next |bus |]stop {u} got off", "how many {o} got off[| the bus]?",
+        "[that left {v} on the bus|{v} are still on the bus]",
+        "how many {o} are [left|still] on the bus?", vague="wu",
+    ),
+    scene(
+        "fly", "animals", "wuv", "v",
+        "{w} were living [{at}|in the tree]", "how many {o} were living there [before|at first]?",
+        "{u} [flew|ran|moved] away [for the winter|in summer|when it was cold]", "how many {o} [went|flew|ran] away?",
+        "{v} stayed behind", "how many {o} [stayed|stayed behind|were left]?", vague="wu",
+    ),
+    scene(
+        "delete", "files", "wuv", "v",
+        "{A} had {w} on {A's} [phone|computer]", "how many {o} did {A} have on {A's} phone [at first|before]?",
+        "[{A} [1:deleted|removed] {u}|after [deleting|removing] {u}]", "how many {o} did {A} [1:delete|remove]?",
+        "[after that|then] {A} had {v} left", "how many {o} [are left|does {A} have left] on {A's} phone?", vague="wu",
+    ),
+    scene(
+        "cut", "goods", "wuv", "v",
+        "{A's} [1:hair|rope|board|ribbon] was {#w} {len} long",
+        "how long was [1:{A's} hair|the rope|the board|the ribbon] [at first|before|in the beginning]?",
+        "{A} cut off {#u} {len}[| of it]", "how much [|of it ]did {A} cut off?",
+        "now it is {#v} {len} long", "how long is [1:{A's} hair|the rope|the board|the ribbon] now?", vague="u",
+    ),
+    scene(
+        "spend", "food goods", "wuv", "v",
+        "{A} had [{#w} dollars|$ {#w}]", "how much money did {A} have [at first|before|initially]?",
+        "{A} [spent|spends] [{#u} dollars|$ {#u}] [on {o}|to buy {o}|at the supermarket|at the store]",
+        "how much [money |]did {A} spend[| on {o}]?",
+        "[now {A} has $ {#v}|{A} has {#v} dollars left]", "how much money does {A} have [left|now]?",
+    ),
+    scene(
+        "pick", "food plants", "wuv", "v",
+        "[there were {w} on the tree|{A's} [garden|tree] had {w}|{A} grew {w}]",
+        "how many {o} [were there to begin with|did the tree have initially|were there in the beginning]?",
+        "[1:{A} picked {u}|{A} cut {u}|{u} died in a storm|after a storm {u} were gone]",
+        "how many {o} [1:did {A} pick|did {A} cut|died|were gone]?",
+        "[there are {v} still there|now {v} are left]",
+        "how many {o} are [left|still there|still on the tree]?", vague="wu",
+    ),
+    scene(
+        "read", "goods", "wuv", "v",
+        "[{A's} book has {#w} pages|there are {#w} pages in {A's} book]", "how many pages does the book have?",
+        "{A} [has read|read] {#u} pages[| of it]", "how many pages [has {A} read|did {A} read]?",
+        "{A} [has|needs] to read {#v} more pages", "how many [more |]pages does {A} [still |]have to read?",
+    ),
+    scene(
+        "still-needs", "food homework goods", "wuv", "v",
+        "[the recipe calls for {w}|{A} needs {w}|{A} had to complete {w}]",
+        "how many {o} does {A} need [in all|altogether]?",
+        "{A} [1:already put in {u}|already has {u}|has done {u}]",
+        "how many {o} [1:did {A} put in|does {A} already have|has {A} done]?",
+        "{A} [still needs|needs] {+v}", "how many more {o} does {A} need[| to add| to complete]?", vague="u",
+    ),
+)  # fmt: skip
+
+MORE = (
+    scene(
+        "get", "food goods", "uvw", "w",
+        "{A} [had|has|owned|put] {u}[| {at}| in {A's} collection]",
+        "how many {o} did {A} have [at first|at the start|before|initially]?",
+        "[then |later |][1:{A} found {+v}|{A} bought {+v}|{A} got {+v}|{A} made {+v}|{A} collected {+v}|"
+        "{A} added {+v}|{B} gave {him} {+v}|{A} received {+v}]",
+        "how many [more |]{o} did {A} [1:find|buy|get|make|collect|add|get from {B}|receive]?",
+        "now {A} has {w}[| altogether| in total]",
+        "how many {o} does {A} have [now|in all|altogether|in total]?", vague="uv",
+    ),
+    scene(
+        "come", "people animals", "uvw", "w",
+        "[there were {u} {at}|{u} were [sitting|playing|living] {at}]",
+        "how many {o} were there [at first|at the start|to begin with]?",
+        "[then |later |]{+v} [1:came|came to join them|joined|arrived]",
+        "how many [more |]{o} [1:came|came to join them|joined|arrived]?",
+        "[now there are {w}|there are a total of {w} now]",
+        "how many {o} are there [now|in all|altogether|in total]?", vague="uv",
+    ),
+    scene(
+        "bus-on", "people", "uvw", "w",
+        "[there were {u} in the [bus|train]|{u} were sitting in the [bus|train]]",
+        "how many {o} were on the bus at first?",
+        "at the [next |bus |]stop {+v} got on", "how many [more |]{o} got on[| the bus]?",
+        "that made {w} [altogether|on the bus]", "how many {o} are on the bus now?", vague="uv",
+    ),
+    scene(
+        "plant", "plants", "uvw", "w",
+        "[there are {u} in the [park|vase|garden]|{A} has {u} in {A's} garden]", "how many {o} were there at first?",
+        "{A} [1:planted|cut|put in|added] {+v}[| today| from {A's} garden]",
+        "how many {o} did {A} [1:plant|cut|put in|add]?",
+        "there are now {w}[| there]", "how many {o} are there [now|in all|altogether]?", vague="uv",
+    ),
+    scene(
+        "earn", "food goods", "uvw", "w",
+        "{A} had [{#u} dollars|$ {#u}]", "how much money did {A} have [at first|before]?",
+        "{A} [1:earned|got|made|received] [{#v} dollars|$ {#v}] [by washing cars|from {A's} {kin}|over the weekend]",
+        "how much money did {A} [1:earn|get|make|receive]?",
+        "now {A} has {#w} dollars", "how much money does {A} have now?",
+    ),
+    scene(
+        "grow", "goods", "uvw", "w",
+        "{A} [1:weighed {#u} {wt}|was {#u} {len} tall]", "how [1:much did {A} weigh|tall was {A}] [before|at first]?",
+        "{A} [1:gained {#v} {wt}|grew {#v} {len}][| since then]", "how much did {A} [1:gain|grow]?",
+        "now {A} [1:weighs {#w} {wt}|is {#w} {len} tall]", "how [1:much does {A} weigh|tall is {A}] now?",
+    ),
+    scene(
+        "shop", "food goods", "uvw", "w",
+        "{R} [has|had] {u}", "how many {o} did {R} have [before|at first]?",
+        "{R} [1:bought|received|made] {v} [new ones|more of them]",
+        "how many [new |]{o} did {R} [1:buy|receive|make]?",
+        "now they have {w}", "how many {o} [do they have now|would {R} have|are there now]?",
+    ),
+)  # fmt: skip
