@@ -48,6 +48,9 @@ class GrpoEntropy(Method):
             epochs=c.epochs, minibatches=c.minibatches,
         )  # fmt: skip
 
+    def selected_tokens(self, length: int) -> float:
+        return self.config.top_entropy * length
+
     def credit(self, batch: GenerationBatch) -> Credit:
         c = self.config
         mask = batch.mask.bool()

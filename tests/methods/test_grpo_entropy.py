@@ -70,6 +70,10 @@ def test_the_normaliser_counts_all_tokens():
     torch.testing.assert_close(gradient(setup, ALL)[0], expected, rtol=1e-12, atol=1e-14)
 
 
+def test_the_planner_is_told_the_share():
+    assert catalogue.create({"name": "grpo-entropy", "top_entropy": 0.3}).selected_tokens(40) == pytest.approx(12)
+
+
 def test_the_kl_term_stays_on_all_tokens():
     setup = make_setup(catalogue.create({"name": "grpo-entropy", "top_entropy": 0.3, "beta": 0.2}))
     mask = setup.batch.mask.double()

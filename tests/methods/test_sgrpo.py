@@ -162,6 +162,11 @@ def test_the_published_advantage_example():
     assert population.tolist() == pytest.approx([1, -1, -1, 1])
 
 
+def test_the_planner_is_told_the_expected_number():
+    method = catalogue.create({"name": "sgrpo", "alpha": 150, "k": 341, "p": 0.5})
+    assert method.selected_tokens(532) == pytest.approx(337.10, abs=5e-3)
+
+
 # ---- full-token GRPO in disguise
 
 
