@@ -41,6 +41,11 @@ METHODS = {
     "ksample-clipped": {"n": 4, "k": 2, "variant": "biased", "clip": True, "minibatches": 2},
     "pkpo": {"n": 4, "k": 2},
     "passk-training": {"n": 4, "k": 2},
+    "sgrpo": {"n": 4, "alpha": 1, "beta": 0.01},
+    "tspmo": {"n": 4},
+    "tspmo-replay": {"n": 2, "replay": True, "normalise": "branching"},
+    "krpo": {"n": 4, "minibatches": 2},
+    "grpo-entropy": {"n": 4, "top_entropy": 0.5, "minibatches": 2},
 }
 
 

@@ -175,7 +175,7 @@ def test_health_rows_are_complete(base, tmp_path, name):
     for row in rows:
         assert set(COLUMNS) <= set(row)
         assert {column for column in COLUMNS if row[column] is None} == absent
-        figures = {column: value for column, value in row.items() if column != "signal_by_level"}
+        figures = {column: value for column, value in row.items() if column not in ("signal_by_level", "group")}
         assert all(isinstance(value, int | float) for value in figures.values() if value is not None)
         assert all(0 <= row[share] <= 1 for share in ("reward", "truncated", "unparsed"))
         assert 0 < row["entropy"] < 3 and 1 <= row["length"] <= TRAIN.max_completion and row["grad_norm"] > 0
