@@ -53,10 +53,7 @@ def counted(function: Callable[[], object]) -> int:
 
 @dataclass(frozen=True)
 class ForwardFlops:
-    """Operations of a forward pass over one row of T tokens: token x T + attention x T², + head per scored position.
-
-    A backward pass through everything costs twice as much.
-    """
+    """Operations of a forward pass over one row of T tokens: token x T + attention x T², + head per scored position."""
 
     token: float
     attention: float
@@ -87,6 +84,24 @@ class ForwardFlops:
         lengths, scored = _numbers(lengths), _numbers(scored)
         linear = sum(lengths) * self.token + sum(scored) * self.head
         return float(linear + sum(length * length for length in lengths) * self.attention)
+
+    def backward(
+        self,
+        lengths: Sequence[int] | torch.Tensor,
+        scored: Sequence[int] | torch.Tensor,
+        *,
+        frozen: bool = False,
+        layers: float = 1.0,
+    ) -> float:
+        """Operations of the backward pass: twice the forward pass, without what is computed again.
+
+        `frozen`: the weights need no gradient (what adapters add is left out), so their products count once; those of
+        attention have two factors from the data. `layers`: share of the layers that the gradient passes.
+        """
+        lengths, scored = _numbers(lengths), _numbers(scored)
+        products = sum(lengths) * self.token * layers + sum(scored) * self.head
+        attention = sum(length * length for length in lengths) * self.attention * layers
+        return float((1 if frozen else 2) * products + 2 * attention)
 
     def generate(self, prompts: Sequence[int] | torch.Tensor, completions: Sequence[int] | torch.Tensor) -> float:
         """Operations of sampling with a key-value cache: a pass over each prompt, then one token after the other.

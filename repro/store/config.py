@@ -39,7 +39,8 @@ class LoraSettings:
     def validate(self, where: str = "train.lora") -> None:
         positive(self, where, "rank", "alpha")
         require(bool(self.targets), f"{where}.targets is empty: name at least one linear layer, e.g. q_proj")
-        require(min(self.layers or (0,)) >= 0, f"{where}.layers must be indices from 0")
+        indices = self.layers is None or min(self.layers, default=-1) >= 0
+        require(indices, f"{where}.layers must be indices from 0, at least one; null means all layers")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ Not covered: sharded weights, and models that bend or scale their logits after t
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
 
@@ -21,18 +22,22 @@ POSITIONS = 1024  # scored side by side: the float32 logits of 152k tokens then 
 
 @torch.no_grad()
 def kl_to_base(
-    policy: nn.Module, base: nn.Module, samples: Sequence[tuple[list[int], list[int]]], n: int, *,
+    policy: nn.Module, base: nn.Module | None, samples: Sequence[tuple[list[int], list[int]]], n: int, *,
     temperature: float, rows: int, autocast=None,
 ) -> dict[str, list[float]]:  # fmt: skip
     """{"sequence": [Q floats], "token": [Q floats]} from Q x n pairs of prompt and completion ids, by question.
 
     Both models are scored by the same code, `rows` rows side by side, at the temperature of the samples; so a policy
-    that equals its base is at exactly 0. `autocast` is the context of both forward passes. An empty sample counts as 0.
+    that equals its base is at exactly 0. `base` None: the policy with its adapters disabled, so no second model.
+    `autocast` is the context of both forward passes. An empty sample counts as 0.
     """
     sums, means = [], []
     for start in range(0, len(samples), rows):
         ids, attention, keep, mask = _batch(samples[start : start + rows], policy.device)
-        ours, theirs = (_logps(model, ids, attention, keep, mask, temperature, autocast) for model in (policy, base))
+        batch = (ids, attention, keep, mask, temperature, autocast)
+        ours = _logps(policy, *batch)
+        with policy.disable_adapter() if base is None else contextlib.nullcontext():
+            theirs = _logps(base or policy, *batch)
         total = (ours.double() - theirs.double()).masked_fill(~mask, 0.0).sum(1)
         sums += total.tolist()
         means += (total / mask.sum(1).clamp(min=1)).tolist()

@@ -37,7 +37,7 @@ from repro.training.critic import Critic, recompute
 from repro.training.evaluate import end_ids, stop_ids
 from repro.training.forward import score
 from repro.training.health import Health
-from repro.training.lora import peft_config
+from repro.training.lora import backward_costs, peft_config
 from repro.training.microstep import Parts, Rows, chosen_tokens, micro_step
 from repro.training.prompt_order import PromptOrder
 from repro.training.rollout import roll_out
@@ -94,6 +94,7 @@ class SuiteTrainer(GRPOTrainer):
         self.pad_id = self._tokenizer.pad_token_id
         self.eos_token_ids = end_ids(tokenizer, self.accelerator.unwrap_model(self.model), task.template)
         self.forward_flops = forward_flops or ForwardFlops.of(self.accelerator.unwrap_model(self.model).config)
+        self._backward = backward_costs(settings, self.accelerator.unwrap_model(self.model).config)
         self.health = Health()
         self.critic: Critic | None = None
         if self.needs.critic:
@@ -226,19 +227,20 @@ class SuiteTrainer(GRPOTrainer):
         return micro_step(parts, model, rows, {name: inputs.get(name) for name in COLUMNS})
 
     def _count_update(self, inputs: dict[str, Tensor], judged: JudgedRows | None) -> None:
-        """Tokens and FLOPs of one micro-step; a backward pass takes two forward passes, recomputation none."""
-        prompts, tokens, forward = inputs["prompt_mask"].sum(1), inputs["mask"].sum(1), self.forward_flops.forward
+        """Tokens and FLOPs of one micro-step; what is computed again in the backward pass does not count."""
+        prompts, tokens, flops = inputs["prompt_mask"].sum(1), inputs["mask"].sum(1), self.forward_flops
         scored = chosen_tokens(inputs).sum(1) if self.needs.selected else tokens
         lengths = prompts + tokens
         self._update_cost.tokens += int(tokens.sum())
-        passes = 0.0
+        passes = []
         if self.critic is not None:
-            passes += forward(lengths, torch.zeros_like(scored))
+            passes.append((lengths, torch.zeros_like(scored), {}))
         if self.needs.verdict == "separate":
-            passes += forward(prompts + judged.attention.sum(1), torch.ones_like(scored))
+            passes.append((prompts + judged.attention.sum(1), torch.ones_like(scored), {}))
         elif judged is not None:  # the policy's own pass is longer by the verdict turn
             lengths, scored = prompts + judged.attention.sum(1), scored + 1
-        self._update_cost.flops += 3 * (passes + forward(lengths, scored))
+        for seen, at_head, frozen in [*passes, (lengths, scored, self._backward)]:
+            self._update_cost.flops += flops.forward(seen, at_head) + flops.backward(seen, at_head, **frozen)
 
     def _loss_seen(self, loss: Tensor, metrics: dict, micro: MicroBatch) -> None:
         value, step = float(loss.detach()), self.state.global_step // self.updates_per_batch + 1

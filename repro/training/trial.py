@@ -224,9 +224,9 @@ class _Run:
             return kl.nothing(len(samples) // item.n)
         train = self.config.train
         with self.setup.timer.phase("evaluate") as cost:
-            base = self.setup.base_model()
+            base = self.setup.base_model() if train.lora is None else None
             autocast = partial(
-                torch.autocast, base.device.type, dtype=torch.bfloat16, enabled=train.precision == "bf16"
+                torch.autocast, policy.model.device.type, dtype=torch.bfloat16, enabled=train.precision == "bf16"
             )
             found = kl.kl_to_base(
                 policy.model, base, samples, item.n, temperature=item.temperature, rows=train.micro_batch,

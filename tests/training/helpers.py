@@ -64,7 +64,7 @@ def method_json(name: str) -> dict:
 
 def make_trainer(
     base: Path, name: str, folder: Path, on_batch=None, method=None, settings: TrainSettings = TRAIN,
-    given: dict | None = None, **changes,
+    given: dict | None = None, seed: int = 3, **changes,
 ) -> SuiteTrainer:  # fmt: skip
     """A trainer of METHODS[name] with `changes` to TRAIN; `method` and `settings` take the place of both.
 
@@ -86,7 +86,7 @@ def make_trainer(
         prompt_ids=encode(tokenizer, task, prompts, settings.max_prompt),
         tokenizer=tokenizer,
         settings=settings,
-        seed=3,
+        seed=seed,
         folder=folder,
         timer=PhaseTimer(),
         on_batch=on_batch,
