@@ -17,13 +17,13 @@ from repro.statistics.verdict import boundary
 from repro.store.outcomes import KL
 
 RATES = (
-    "accuracy", "greedy", "truncated", "unparsed", "verifier_accuracy", "verifier_auc", "verifier_auc_within",
-    *TRIAL_RATES,
+    "accuracy", "accuracy_lenient", "greedy", "truncated", "unparsed", "verifier_accuracy", "verifier_auc",
+    "verifier_auc_within", *TRIAL_RATES,
 )  # fmt: skip
 RULES = ("pass@", "majority@", "best@", "weighted@", "joint@", "joint_majority@")
 NAMES = {  # where a metric's own name says too little
-    "kl": "KL per response", "kl_token": "KL per token", "planned_peak": "predicted peak memory",
-    "planned_flops": "predicted FLOPs per prompt",
+    "accuracy_lenient": "accuracy, last number", "kl": "KL per response", "kl_token": "KL per token",
+    "planned_peak": "predicted peak memory", "planned_flops": "predicted FLOPs per prompt",
 }  # fmt: skip
 CONSTANT = "estimator:tolerance"
 EFFICIENCY = "@efficiency"  # "weighted@efficiency[:set]", see `repro.statistics.contrast`

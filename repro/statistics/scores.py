@@ -13,7 +13,7 @@ from repro.store.key import deciding
 from repro.store.outcomes import KL, RULES, question_scores, rule_scores
 from repro.store.records import newest
 
-_QUESTION_METRICS = ("accuracy", "greedy", "truncated", "unparsed", "verifier_accuracy", *KL)
+_QUESTION_METRICS = ("accuracy", "accuracy_lenient", "greedy", "truncated", "unparsed", "verifier_accuracy", *KL)
 _COUNTED = ("pass", *RULES)  # with @N
 _SET_METRICS = ("verifier_auc", "verifier_auc_within")  # one number per set, from the record's metrics
 _COUNTED_SET_METRICS = ("joint", "joint_majority")  # with @N

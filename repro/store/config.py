@@ -156,10 +156,14 @@ class EvaluationSet:
     """Also estimate the KL divergence to the base from the samples, per sequence and per token."""
     vote: bool = False
     """Also record the accuracy of majority votes of 1, 2, 4, … n samples, from the answers that the task reads."""
+    lenient: bool = False
+    """Also record the accuracy where the last number of a completion is its answer, whatever the form it stands in."""
+    shots: int = 0
+    """Worked examples of the task's rl split before each question (few-shot prompting)."""
 
     def validate(self, where: str) -> None:
         positive(self, where, "n")
-        not_negative(self, where, "temperature")
+        not_negative(self, where, "temperature", "shots")
         require(self.temperature > 0 or self.n == 1, f"{where}.temperature=0 draws one completion: set n to 1")
         require(self.questions is None or self.questions > 0, f"{where}.questions must be positive or null")
         require(bool(self.split), f"{where}.split is empty")
@@ -168,6 +172,11 @@ class EvaluationSet:
         require(not self.verify or self.n > 1, f"{where}.verify needs a pool of samples: set n to at least 2")
         require(not (self.vote and self.verify), f"{where}.vote: verify records majority votes already, keep one")
         require(not self.vote or self.n > 1, f"{where}.vote needs several samples: set n to at least 2")
+        require(
+            not (self.verify and (self.lenient or self.shots)),
+            f"{where}.verify excludes lenient and shots: use two sets",
+        )
+        require(not self.shots or self.split != "rl", f"{where}.shots come from the rl split: evaluate another one")
         require(not (self.kl and self.verify), f"{where}.kl and verify exclude each other: use two sets")
         require(
             not self.kl or self.temperature > 0,

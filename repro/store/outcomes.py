@@ -67,16 +67,21 @@ def decode_greedy(text: str) -> Outcomes:
 def question_scores(entry: dict[str, Any], metric: str) -> np.ndarray:
     """Score of each question, float (Q,), from one set of a record's "outcomes".
 
-    Metrics: accuracy (Avg@n), greedy, pass@k (1 - C(n-c, k) / C(n, k)), truncated, unparsed; where votes were recorded
-    or the set's pool was scored, majority@N (chance that the rule's answer to N samples is correct); of a scored pool
-    best@N and weighted@N as well, and verifier_accuracy (share of the samples judged rightly); kl and kl_token (nats
-    per response and per token, to the base; may be negative). `InputError` if unknown, if k > n, if N is not among the
-    sizes, or if the set was not decoded greedily, not scored, or not compared with the base.
+    Metrics: accuracy (Avg@n), greedy, pass@k (1 - C(n-c, k) / C(n, k)), truncated, unparsed; where it was recorded,
+    accuracy_lenient (the last number is the answer); where votes were recorded or the set's pool was scored, majority@N
+    (chance that the rule's answer to N samples is correct); of a scored pool best@N and weighted@N as well, and
+    verifier_accuracy (share of the samples judged rightly); kl and kl_token (nats per response and per token, to the
+    base; may be negative). `InputError` if unknown, if k > n, if N is not among the sizes, or if the set was not
+    decoded greedily, not read leniently, not scored, or not compared with the base.
     """
     if metric in KL:
         if entry.get("kl") is None:
             raise InputError("the KL divergence to the base was not measured on these questions")
         return np.asarray(entry["kl"][KL[metric]], dtype=float)
+    if metric == "accuracy_lenient":
+        if entry.get("lenient") is None:
+            raise InputError("the answers to these questions were not read leniently")
+        return np.asarray(entry["lenient"], dtype=float) / len(entry["samples"][0])
     if metric == "greedy":
         if entry.get("greedy") is None:
             raise InputError("these questions were not decoded greedily")
@@ -96,8 +101,8 @@ def question_scores(entry: dict[str, Any], metric: str) -> np.ndarray:
         return rule_scores(entry, prefix)[:, sizes.index(int(k_text))]
     if prefix != "pass" or not _is_count(k_text):
         raise InputError(
-            f"unknown metric {metric!r}: use accuracy, greedy, pass@k, truncated, unparsed, majority@N, best@N, "
-            "weighted@N, verifier_accuracy, kl or kl_token"
+            f"unknown metric {metric!r}: use accuracy, accuracy_lenient, greedy, pass@k, truncated, unparsed, "
+            "majority@N, best@N, weighted@N, verifier_accuracy, kl or kl_token"
         )
     n, k = outcomes.correct.shape[1], int(k_text)
     if k > n:

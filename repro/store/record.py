@@ -57,6 +57,7 @@ class OutcomeSet(TypedDict):
     scaling: NotRequired[Scaling | None]  # where the samples were scored by the model as verifier
     vote: NotRequired[Vote]  # where the set asked for it
     kl: NotRequired[KlSet]  # where the set asked for it
+    lenient: NotRequired[list[int]]  # where the set asked for it: samples of each question whose last number is right
 
 
 class KlSet(TypedDict):
@@ -248,6 +249,11 @@ def _check_outcomes(name: str, entry: Any) -> None:
         check_scaling(where, entry["scaling"], len(questions), len(samples[0]))
     if entry.get("vote") is not None:
         check_vote(where, entry["vote"], len(questions), len(samples[0]))
+    if entry.get("lenient") is not None:
+        counts, most = entry["lenient"], len(samples[0])
+        good = isinstance(counts, list) and len(counts) == len(questions)
+        good = good and all(type(count) is int and 0 <= count <= most for count in counts)
+        _require(good, f"{where} need one lenient count of 0 to {most} per question")
     if entry.get("kl") is not None:
         _check_kl(where, entry["kl"], len(questions))
 

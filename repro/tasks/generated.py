@@ -87,6 +87,10 @@ class GeneratedTask(Task):
 
         return tokenizer.build(self.vocabulary())
 
+    def tokens(self, question: str) -> int:
+        """Length of the prompt in tokens of that tokenizer."""
+        return len(self.template.render(question))
+
     def split_of(self, question: str) -> str:
         """The only split this question can ever be in."""
         digest = hashlib.sha256(f"{self.name}:{self.canonical(question)}".encode()).digest()

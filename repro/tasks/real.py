@@ -20,7 +20,7 @@ from pathlib import Path
 from repro.errors import InputError
 from repro.tasks import files, hub
 from repro.tasks.catalogue import TASKS
-from repro.tasks.marker import check_marked, marked_answers
+from repro.tasks.marker import MARKER, check_marked, marked_answers
 from repro.tasks.outcome import Outcome
 from repro.tasks.overlap import normalise, overlap
 from repro.tasks.sources import REAL, Source
@@ -48,16 +48,19 @@ class RealTask(Task):
         dev: int | None = None,
         revisions: dict[str, str] | None = None,
         rl: int | None = None,
+        strict: bool = False,
     ):
         """`dev`: size of the dev slice of the training set (default: 512, at most a tenth). `rl`: how many of the other
-        training prompts are used (default: all). `revisions`: commit per hub id."""
+        training prompts are used (default: all). `revisions`: commit per hub id. `strict`: only an answer in a box,
+        after `####` or in the template's tag counts, where otherwise the final number of a text without one does. With
+        the template `micro` the answer is what follows the marker `#`, as in generated tasks, and nothing else."""
         for split, size in (("dev", dev), ("rl", rl)):
             if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 0):
                 raise InputError(f"task {name}: {split} must be a number of prompts, not {size!r}")
         self._spec = REAL[name]
         self.name, self.summary, self.answer_kind = name, TASKS[name].summary, self._spec.answer_kind
         self.template = get_template(template)
-        self._marked = template == "micro"
+        self._marked, self._strict = template == "micro", strict
         trained, tested = self._spec.train is not None, self._spec.test is not None
         self.splits = ("rl", "dev") * trained + ("test",) * tested
         unknown = set(revisions or {}) - set(TASKS[name].hub)
@@ -101,7 +104,29 @@ class RealTask(Task):
         return [voting_form(text) for text in texts]
 
     def _final(self, completions: Sequence[str]) -> list[str]:
-        return [_tagged(cut(text, self.template.stop), self.template.answer_tag) for text in completions]
+        from repro.tasks.answers.extract import marked_answer
+
+        texts = [_tagged(cut(text, self.template.stop), self.template.answer_tag) for text in completions]
+        return [text if not self._strict or marked_answer(text) is not None else "" for text in texts]
+
+    def check_lenient(self, completions: Sequence[str], prompts: Sequence[Prompt]) -> list[Outcome]:
+        """See Task. What follows a stop string does not count here either."""
+        return super().check_lenient([cut(text, self.template.stop) for text in completions], prompts)
+
+    def worked(self, prompt: Prompt) -> str:
+        """See Task: the data's own solution, if any, and the answer in the form that the template asks for."""
+        from repro.tasks.answers.extract import marked_answer
+
+        solution = re.sub(r"(?<=[0-9])\.0\b", "", prompt.solution or "")
+        if self._marked:
+            equation = re.sub(r"\A\(|\)\Z| ", "", solution)
+            return f"{equation}={MARKER}{prompt.answer}" if equation else f"{MARKER}{prompt.answer}"
+        if self.template.answer_tag:
+            tag = self.template.answer_tag
+            return f"<think> {solution} </think> <{tag}> {prompt.answer} </{tag}>"
+        if marked_answer(solution) is not None:
+            return solution
+        return f"{solution} = \\boxed{{{prompt.answer}}}" if solution else f"\\boxed{{{prompt.answer}}}"
 
     def split_steps(self, text: str) -> list[str]:
         """See Task: VinePPO's splitter for maths with formulas; else a step is a line with the line breaks after it."""

@@ -53,6 +53,30 @@ class Task(ABC):
     def check(self, completions: Sequence[str], prompts: Sequence[Prompt]) -> list[Outcome]:
         """One outcome per (completion, prompt) pair. Never raises on model text."""
 
+    def check_lenient(self, completions: Sequence[str], prompts: Sequence[Prompt]) -> list[Outcome]:
+        """Like `check`, but the last number of a completion is its answer, whatever the form it stands in.
+
+        What a policy gains in `check` alone it has learned about the form of an answer. InputError where answers are
+        not numbers.
+        """
+        from repro.tasks.answers import check_last_number
+
+        if self.answer_kind != "numeric" or self.executes:
+            raise InputError(f"task {self.name}: its answers are not numbers, so none can be read leniently")
+        return [check_last_number(text, prompt.answer) for text, prompt in zip(completions, prompts, strict=True)]
+
+    def worked(self, prompt: Prompt) -> str:
+        """A right completion, as an example for other questions. InputError where the data have no solution."""
+        if not prompt.solution:
+            raise InputError(
+                f"task {self.name}: its prompts have no worked solutions, so there are no examples to show"
+            )
+        return prompt.solution
+
+    def render(self, question: str, examples: Sequence[Prompt] = ()) -> str:
+        """The prompt text for a question, after worked examples."""
+        return self.template.render(question, [(one.question, self.worked(one)) for one in examples])
+
     @abstractmethod
     def answers(self, completions: Sequence[str], prompts: Sequence[Prompt]) -> list[str | None]:
         """The answer each completion gives to its prompt, in one spelling per value, for voting; None: it has none.

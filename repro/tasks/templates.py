@@ -30,9 +30,21 @@ class Template:
     stop: tuple[str, ...] = ()
     answer_tag: str = ""  # XML-like tag the model is told to put its answer in, "" for none
 
-    def render(self, question: str) -> str:
-        """The prompt text for one question."""
-        return self.system + self.user.replace("{question}", question) + self.prefix
+    def render(self, question: str, examples: Sequence[tuple[str, str]] = ()) -> str:
+        """The prompt text for one question, after (question, completion) pairs as examples."""
+        space = "" if not self.prefix or self.prefix.endswith("\n") else " "
+        shown = [f"{self._turn(asked)}{space}{completion}{self.separator}" for asked, completion in examples]
+        return self.system + "".join(shown) + self._turn(question)
+
+    @property
+    def separator(self) -> str:
+        """What ends an example: the end token of a conversation or of a micro model, else an empty line."""
+        if self.name == "micro":
+            return "<eos>"
+        return f"{self.stop[0]}\n" if self.stop and self.stop[0].startswith("<|im_end") else "\n\n"
+
+    def _turn(self, question: str) -> str:
+        return self.user.replace("{question}", question) + self.prefix
 
     @property
     def sha256(self) -> str:

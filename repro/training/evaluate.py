@@ -14,6 +14,7 @@ from repro.evaluation.entry import answer_numbers, vote_entry
 from repro.evaluation.metrics import correct_matrix
 from repro.sampling.transformers_backend import generate
 from repro.sampling.uniforms import Draw
+from repro.tasks.outcome import Outcome
 
 MISMATCH_PROMPTS = 64  # samples on which an engine's log-probabilities are compared with the model's
 
@@ -32,13 +33,14 @@ class Graded:
     texts: list[dict] = field(default_factory=list)  # a few completions, for the record
     scaling: dict | None = None
     vote: dict | None = None  # entry of majority voting (`repro.evaluation.entry.vote_entry`), where asked for
+    lenient: list[int] | None = None  # samples of each question whose last number is right, where asked for
     ids: list[tuple[list[int], list[int]]] | None = None  # prompt and completion of every sample, where asked for
 
     def to_json(self) -> dict:
         entry = {
             "questions": self.questions, "levels": self.levels, "samples": self.samples, "greedy": self.greedy,
         }  # fmt: skip
-        more = {"scaling": self.scaling, "vote": self.vote}
+        more = {"scaling": self.scaling, "vote": self.vote, "lenient": self.lenient}
         return entry | {name: value for name, value in more.items() if value is not None}
 
 
@@ -129,9 +131,9 @@ def engine_mismatch(policy: Policy, task, prompts: list, *, seed: int, temperatu
     return mismatch(logps, sampled_logps(policy.model, ids, completions, temperature))["mean"]
 
 
-def encode(tokenizer, task, prompts: list, max_prompt: int) -> list[list[int]]:
-    """Token ids of the rendered prompts. Raises InputError for a prompt longer than `max_prompt`: none is cut."""
-    rendered = [task.template.render(prompt.question) for prompt in prompts]
+def encode(tokenizer, task, prompts: list, max_prompt: int, shots: Sequence = ()) -> list[list[int]]:
+    """Token ids of the prompts, each after the examples `shots`. InputError for one above `max_prompt`: none is cut."""
+    rendered = [task.render(prompt.question, shots) for prompt in prompts]
     ids = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in rendered]
     longest = max(range(len(ids)), key=lambda i: len(ids[i]))
     if len(ids[longest]) > max_prompt:
@@ -168,19 +170,21 @@ def _letters(policy: Policy, task, prompts: list, completions: list[list[int]]) 
 def grade(
     policy: Policy, task, prompts: list, *, seed: int, n: int, temperature: float, greedy: bool,
     stream: str = "evaluate", step: int = 0, keep_texts: int = 0, pool=None, keep_ids: bool = False,
-    vote: bool = False,
+    vote: bool = False, lenient: bool = False, shots: Sequence = (),
 ) -> Graded:  # fmt: skip
     """Sample `n` completions per prompt (and one greedily), and grade them. Rows are generated in a fixed order.
 
     A `repro.training.pool.Pool` judges every sample, and keeps the chunks so that a killed evaluation goes on. It
-    keeps neither ids nor votes, so `keep_ids` and `vote` do without one.
+    keeps neither ids, votes nor texts, so `keep_ids`, `vote` and `lenient` do without one. `shots` are prompts that
+    are shown, worked out, before each question.
     """
-    ids = encode(policy.tokenizer, task, prompts, policy.max_prompt)
+    ids = encode(policy.tokenizer, task, prompts, policy.max_prompt, shots)
     rows = [(question, index) for question in range(len(prompts)) for index in range(n)]
     letters: list[str] = []
     texts: list[dict] = []
     pairs: list[tuple[list[int], list[int]]] = []
     answers: list[str | None] = []
+    read: list[bool] = []
     for number, start in enumerate(range(0, len(rows), policy.batch)):
         chunk = rows[start : start + policy.batch]
         kept = pool.load(number) if pool is not None else None
@@ -192,6 +196,8 @@ def grade(
             got, decoded = _letters(policy, task, questions, completions)
             if vote:
                 answers.extend(task.answers(decoded, questions))
+            if lenient:
+                read.extend(outcome is Outcome.CORRECT for outcome in task.check_lenient(decoded, questions))
             if keep_ids:
                 pairs.extend(zip(asked, completions, strict=True))
             if pool is not None:
@@ -205,7 +211,7 @@ def grade(
                 texts.append(
                     {
                         "question": prompt.source_id or str(prompt.id),
-                        "prompt": task.template.render(prompt.question) if task.generated else None,
+                        "prompt": task.render(prompt.question, shots) if task.generated else None,
                         "completion": text,
                         "gold": prompt.answer if task.generated else None,
                         "outcome": letter,
@@ -226,5 +232,6 @@ def grade(
         texts=texts,
         scaling=None if pool is None else pool.scaling(len(prompts), n, "".join(letters)),
         vote=vote_entry(answer_numbers(answers, n), correct_matrix(samples)) if vote else None,
+        lenient=[sum(read[q * n : (q + 1) * n]) for q in range(len(prompts))] if lenient else None,
         ids=pairs if keep_ids else None,
     )

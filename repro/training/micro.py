@@ -103,7 +103,7 @@ def _batch(recipe: Recipe, task, tokenizer, step: int) -> tuple[torch.Tensor, to
         turn = verdict.tokens(verdict.get(task.template.name), tokenizer, [tokenizer.eos_token_id])
     for _ in range(recipe.batch):
         prompt = task.base_prompt(rng)
-        texts.append((task.template.render(prompt.question), task.demonstration(prompt, rng, recipe.noise)))
+        texts.append((task.render(prompt.question), task.demonstration(prompt, rng, recipe.noise)))
         verdicts.append(_verdict(recipe, task, prompt, texts[-1][1], turn, rng) if recipe.verdicts else [])
     questions = tokenizer([question for question, _ in texts], add_special_tokens=False)["input_ids"]
     if recipe.unknown:

@@ -53,7 +53,7 @@ class Phases:
         self.task = tasks.load(config.task["name"], config.task.get("options", {}), None)
         self.shape = self._shape()
         self.rl = self.task.prompts("rl") if self.task.generated else []
-        longest = max((len(self.task.template.render(one.question)) for one in self.rl), default=self.train.max_prompt)
+        longest = max((self.task.tokens(one.question) for one in self.rl), default=self.train.max_prompt)
         prompt = min(longest, self.train.max_prompt)
         self.form = planned_step.Form(self.shape, self.train, prompt, self._verdict_width(), states, logits)
         self._check_lengths()

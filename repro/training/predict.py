@@ -21,9 +21,7 @@ def predicted_peak(setup, cache: Path) -> dict:
     depend on the seed, so it is computed once per arm and kept in `cache`.
     """
     config = setup.config
-    longest = (
-        max(len(setup.task.template.render(prompt.question)) for prompt in setup.rl) if setup.task.generated else None
-    )
+    longest = max(setup.task.tokens(prompt.question) for prompt in setup.rl) if setup.task.generated else None
     prompt = min(longest or config.train.max_prompt, config.train.max_prompt)
     identity = json.dumps(
         [SEMANTICS, setup.base.digest, config.method, config.to_json()["train"], prompt, *_verdict_turn(setup)],

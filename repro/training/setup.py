@@ -72,7 +72,19 @@ class Setup:
         prompts = task.prompts(item.split, item.questions)
         if not prompts:
             raise InputError(f"task {task.name} has no {item.split} prompts with these options; raise its {item.split}")
+        if item.lenient:
+            task.check_lenient([], [])  # refused now, not after training
+        self.shots(task, item)
         return name, task, prompts, item
+
+    @staticmethod
+    def shots(task, item) -> list:
+        """The examples that an evaluation set shows before each question."""
+        found = task.prompts("rl", item.shots) if item.shots else []
+        if len(found) < item.shots:
+            raise InputError(f"shots={item.shots} asked for, but task {task.name} has {len(found)} training prompts")
+        task.render("", found)  # needs their solutions
+        return found
 
     @staticmethod
     def _distinct(sets: list) -> list:

@@ -195,7 +195,7 @@ class _Run:
                     graded = grade(
                         policy, task, prompts, seed=self.config.seed, n=item.n, temperature=item.temperature,
                         greedy=item.greedy, keep_texts=share, pool=self._pool(name, policy) if item.verify else None,
-                        keep_ids=item.kl, vote=item.vote,
+                        keep_ids=item.kl, vote=item.vote, lenient=item.lenient, shots=self.setup.shots(task, item),
                     )  # fmt: skip
                     policy.charge(cost)
                 outcomes[name] = graded.to_json()
@@ -206,6 +206,8 @@ class _Run:
                 if engine is not None:
                     gap = engine_mismatch(policy, task, prompts, seed=self.config.seed, temperature=item.temperature)
                     summary |= {} if gap is None else {"sampler_mismatch": gap}
+                if graded.lenient is not None:
+                    summary["accuracy_lenient"] = sum(graded.lenient) / (len(prompts) * item.n)
                 if graded.vote is not None:
                     summary |= vote_metrics(graded.vote)
                 if graded.scaling is not None:

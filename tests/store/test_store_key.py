@@ -77,7 +77,7 @@ def test_published_trials_keep_their_keys(bundle):
         assert trial_key(config, record["hashes"]) == record["key"]
 
 
-@pytest.mark.parametrize("change", [{"kl": True}, {"verify": True}, {"name": "other"}])
+@pytest.mark.parametrize("change", [{"kl": True}, {"verify": True}, {"name": "other"}, {"lenient": True}, {"shots": 2}])
 def test_a_later_setting_counts_where_it_is_used(make_config, change):
     plain = make_config()
     sets = tuple(dataclasses.replace(one, **change) for one in plain.evaluation.sets)

@@ -80,6 +80,13 @@ def test_scores_of_scored_pools():
                 question_scores(other, metric)
 
 
+def test_lenient_accuracy_is_read_where_it_was_recorded():
+    entry = {"questions": ["a", "b"], "samples": ["ccwu", "wwwU"], "greedy": None, "lenient": [3, 0]}
+    assert question_scores(entry, "accuracy_lenient").tolist() == [0.75, 0.0]
+    with pytest.raises(InputError, match="not read leniently"):
+        question_scores({**entry, "lenient": None}, "accuracy_lenient")
+
+
 def test_pass_at_k_agrees_with_the_evaluator():
     from repro.evaluation import pass_at_k
 

@@ -107,6 +107,8 @@ def test_damaged_file_is_no_cache_and_is_replaced_by_the_next_run(tmp_path, make
         ({"seed": "0"}, "seed"),
         ({"outcomes": {"chain": {"questions": ["a"], "samples": ["cw", "cw"]}}}, "one string per question"),
         ({"outcomes": {"chain": {"questions": ["a"], "samples": ["cz"]}}}, "unknown letter"),
+        ({"outcomes": {"chain": {"questions": ["a"], "samples": ["cw"], "lenient": [3]}}}, "lenient count of 0 to 2"),
+        ({"outcomes": {"chain": {"questions": ["a"], "samples": ["cw"], "lenient": [1, 1]}}}, "lenient count"),
         ({"outcomes": {"chain": {"questions": ["a", "b"], "samples": ["cw", "c"]}}}, "ragged"),
         ({"status": "failed"}, "error"),
         ({"metrics": {"chain/accuracy": float("nan")}}, "JSON"),

@@ -192,6 +192,22 @@ def test_checker_reads_only_what_follows_the_marker():
     assert task.check(list(cases), [prompt] * len(cases)) == list(cases.values())
 
 
+def test_read_leniently_the_last_number_is_the_answer():
+    task = load("chain", {"terms": [2]})
+    prompt = task.prompts("dev", 1)[0]
+    texts = [
+        f"#{prompt.answer}",
+        prompt.answer,
+        f"1+1=2;{prompt.answer};",
+        f"#1#{prompt.answer}",
+        f"{prompt.answer};7",
+        "#",
+    ]
+    found = task.check_lenient(texts, [prompt] * len(texts))
+    assert "".join(outcome.value for outcome in found) == "ccccwu"
+    assert task.render("1+1=", [prompt]) == f"{prompt.question}{prompt.solution}<eos>1+1="
+
+
 @given(st.text(alphabet="0123456789+-=;#* \n", max_size=60))
 @settings(max_examples=300, deadline=None)
 def test_check_and_split_steps_take_any_text(text):

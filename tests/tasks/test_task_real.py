@@ -305,6 +305,44 @@ def test_with_the_micro_template_the_answer_follows_the_marker(tmp_path):
     assert task.answers(texts, [prompt] * len(texts)) == ["1450", "1450", "1450", "145", None, None, None, None]
 
 
+def test_strict_reading_wants_a_mark_and_lenient_reading_takes_the_last_number(fake_hub):
+    fake_hub[0]["math-ai/aime24", "test"] = [{"id": 1, "problem": "p", "answer": "204"}]
+    texts = ["so \\boxed{204}", "#### 204", "it is 204", "it is 204 apples and 1/2", "x = 7 or 204.", "none"]
+    usual, strict, tagged = (load("aime24", o) for o in ({}, {"strict": True}, {"strict": True, "template": "r1"}))
+    prompts = usual.prompts("test") * len(texts)
+    letters = lambda outcomes: "".join(outcome.value for outcome in outcomes)  # noqa: E731
+    assert letters(usual.check(texts, prompts)) == "cccucu"
+    assert letters(strict.check(texts, prompts)) == "ccuuuu"
+    assert letters(strict.check_lenient(texts, prompts)) == letters(usual.check_lenient(texts, prompts)) == "cccwcu"
+    assert letters(tagged.check(["a <answer> 204 </answer>", "204"], prompts[:2])) == "cu"
+    plain = load("aime24", {"template": "plain"})
+    assert letters(plain.check_lenient(["204\nQuestion: 5", "5\nQuestion: 204"], prompts[:2])) == "cw"
+
+
+def test_there_is_no_lenient_reading_of_formulas(fake_hub):
+    fake_hub[0]["HuggingFaceH4/MATH-500", "test"] = [{"problem": "p", "answer": "x", "solution": "", "level": 1}]
+    with pytest.raises(InputError, match="task math500: its answers are not numbers"):
+        load("math500").check_lenient([], [])
+    with pytest.raises(InputError, match="task synthesis: its answers are not numbers"):
+        load("synthesis").check_lenient([], [])
+
+
+def test_worked_examples_are_right_in_every_form(tmp_path, data_dir):
+    for template in ("micro", "plain", "qwen-math", "r1"):
+        svamp = load("svamp", {"template": template, "strict": True}, data_dir)
+        prompts = svamp.prompts("rl")
+        worked = [svamp.worked(prompt) for prompt in prompts]
+        assert set(svamp.check(worked, prompts)) == set(svamp.check_lenient(worked, prompts)) == {Outcome.CORRECT}
+    gsm8k = load("gsm8k", {}, data_dir)
+    prompt = gsm8k.prompts("rl", 1)[0]
+    assert gsm8k.worked(prompt) == prompt.solution
+    write(tmp_path, "svamp/train.json", [svamp_row(i, Equation="( 87.0 - ( 2.0 + 5.0 ) )") for i in range(20)])
+    write(tmp_path, "svamp/test.json", [svamp_row(5)])
+    task = load("svamp", {"template": "micro"}, tmp_path)
+    assert task.worked(task.prompts("rl")[0]).startswith("87-(2+5)=#")
+    assert load("svamp", {}, tmp_path).worked(task.prompts("test")[0]) == "\\boxed{5}"
+
+
 def test_steps_are_lines():
     steps = load("gsm8k").split_steps("\nFirst.\n\nSecond.\n#### 4")
     assert steps == ["\n", "First.\n\n", "Second.\n", "#### 4"]

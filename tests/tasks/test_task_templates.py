@@ -18,6 +18,23 @@ def test_renderings():
     assert get("r1").render("Why?").endswith("</answer>.\nUser: Why?\nAssistant:")
 
 
+def test_worked_examples_stand_before_the_question_as_earlier_turns():
+    one = [("1+1=", "#2")]
+    assert get("micro").render("2+2=", one) == "1+1=#2<eos>2+2="
+    assert get("plain").render("Why?", [("Who?", "Me.")]) == "Question: Who?\nAnswer: Me.\n\nQuestion: Why?\nAnswer:"
+    assert (
+        get("r1")
+        .render("Why?", [("Who?", "<answer> I </answer>")])
+        .endswith("</answer>.\nUser: Who?\nAssistant: <answer> I </answer>\n\nUser: Why?\nAssistant:")
+    )
+    chat = get("qwen-math").render("Find $x$.", one)
+    assert chat.count("<|im_start|>system") == 1
+    assert chat.endswith(
+        "<|im_start|>user\n1+1=<|im_end|>\n<|im_start|>assistant\n#2<|im_end|>\n"
+        "<|im_start|>user\nFind $x$.<|im_end|>\n<|im_start|>assistant\n"
+    )
+
+
 @given(st.text())
 def test_questions_are_put_in_verbatim(question):
     for template in TEMPLATES.values():

@@ -174,6 +174,7 @@ def test_words_case_digits_and_unknown():
     assert decode("Mary has 145 books.") == "mary has 145 books ."
     assert decode("Each Xylophone costs $ 7?") == "each <unk> costs $ 7 ?"
     assert len(TOKENIZER("1450")["input_ids"]) == 4
+    assert all(TASK.tokens(p.question) == len(TOKENIZER(p.question)["input_ids"]) for p in EVERY)
     assert TOKENIZER("\u00c9mile's")["input_ids"][0] == TOKENIZER.unk_token_id
 
 

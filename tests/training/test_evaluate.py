@@ -71,6 +71,29 @@ def test_letters(policy, task, script):
     assert summary["accuracy"] == 3 / 8 and summary["truncated"] == 4 / 8 and summary["unparsed"] == 3 / 8
 
 
+def test_lenient_reading_is_counted_beside_the_letters(policy, task, script):
+    script(["#3$", "3$", "3;$", "#4", "#9", "4+"])
+    graded = sampled(policy, task, lenient=True)
+    assert graded.samples == ["cu", "uC", "WU"] and graded.lenient == [2, 1, 0]
+    assert graded.to_json()["lenient"] == [2, 1, 0]
+    script(["#3$"] * 6)
+    assert "lenient" not in sampled(policy, task).to_json()
+
+
+def test_examples_are_shown_before_every_question(policy, task, script):
+    calls = script(["#3$"] * 6 + ["#3$"] * 3)
+    policy.max_prompt = 40
+    shots = task.prompts("rl", 2)
+    graded = sampled(policy, task, shots=shots, greedy=True, keep_texts=1)
+    shown = [policy.tokenizer.decode(ids) for call in calls for ids in call["prompts"]]
+    before = "".join(f"{one.question}{one.solution}<eos>" for one in shots)
+    assert {text.removeprefix(before) for text in shown} == {"1+2=", "2+2=", "3+2="}
+    assert graded.texts[0]["prompt"] == f"{before}1+2="
+    with pytest.raises(InputError, match="more than max_prompt 16"):
+        policy.max_prompt = 16
+        sampled(policy, task, shots=shots)
+
+
 def test_greedy_letters_come_beside_the_samples(policy, task, script):
     calls = script(["#3$", "#3$", "#4$", "#4$", "#5$", "#5$"] + ["#3$", "#9$", "5"])
     graded = sampled(policy, task, greedy=True)

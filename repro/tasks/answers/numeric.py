@@ -52,6 +52,7 @@ _PLAIN = re.compile(
     r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,9})?|\.[0-9]+(?:[eE][+-]?[0-9]{1,9})?"
 )
 _RUN = re.compile(r"(?:[0-9]|\.(?=[0-9]))[0-9.,]*(?:[eE][+-]?[0-9]+)?")
+_LAST = re.compile(r"(?<![0-9)\]}])-?(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?")
 _TIMES_TEN = re.compile(
     r"\s*(?:\\times|\\cdot|\u00d7|\*|x)\s*10\s*\^\s*(?:\{\s*([+-]?[0-9]{1,9})\s*\}|([+-]?[0-9]{1,9}))"
 )
@@ -110,6 +111,12 @@ def check_numeric(completion: str, gold: str) -> Outcome:
 def check_number(fragment: str, gold: str) -> Outcome:
     """Like `check_numeric` for text that is already cut down to the answer, e.g. what follows a task's own marker."""
     return _compare(parse_number(fragment), gold)
+
+
+def check_last_number(completion: str, gold: str) -> Outcome:
+    """Lenient: the last number counts, whatever it is part of. A minus sign after a digit or bracket is an operator."""
+    found = _LAST.findall(tail(completion).translate(_CHARACTERS))
+    return _compare(_decimal(found[-1]) if found else None, gold)
 
 
 def parse_number(fragment: str) -> Decimal | None:

@@ -127,7 +127,7 @@ class _Teller:
 
     def _numbers(self) -> dict[str, int]:
         if self.scene.times:
-            u, v = self._between(2, 12), self._between(2, 20 if self._random() < 0.5 else 9)
+            u, v = self._between(2, 9), self._between(2, 12)
             if self._random() < 0.3:
                 u, v = v, u
             return {"u": u, "v": v, "w": u * v}
@@ -137,7 +137,7 @@ class _Teller:
 
     def _number(self, least: int = 2) -> int:
         share = self._random()
-        low, high = (least, 9) if share < 0.4 else (10, 99) if share < 0.88 else (100, 499)
+        low, high = (least, 9) if share < 0.45 else (10, 99) if share < 0.95 else (100, 499)
         return self._between(low, high)
 
     def _other(self) -> int:

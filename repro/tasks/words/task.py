@@ -66,6 +66,10 @@ class WordsTask(GeneratedTask):
         """See GeneratedTask."""
         return tokenizer.build(self.vocabulary())
 
+    def tokens(self, question: str) -> int:
+        """See GeneratedTask."""
+        return tokenizer.length(question)
+
     def space(self, level: str) -> int:
         return 2**40
 

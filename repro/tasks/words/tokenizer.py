@@ -28,6 +28,11 @@ def words(texts: Iterable[str]) -> set[str]:
     return {token for text in texts for token in re.findall(_TOKEN, text.lower())}
 
 
+def length(text: str) -> int:
+    """How many tokens a text has, without building the tokenizer."""
+    return len(re.findall(_TOKEN, text.lower()))
+
+
 def build(vocabulary: Sequence[str]) -> PreTrainedTokenizerFast:
     """A tokenizer over words, digits and signs, padding on the left as generation needs it."""
     wrong = [symbol for symbol in vocabulary if words([symbol]) != {symbol}]

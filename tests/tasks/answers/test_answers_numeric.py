@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from repro.tasks.answers import check_number, check_numeric, extract_number, parse_number
+from repro.tasks.answers import check_last_number, check_number, check_numeric, extract_number, parse_number
 from repro.tasks.outcome import Outcome
 
 PIECES = [
@@ -137,3 +137,23 @@ def test_values_are_exact():
 def test_a_marker_of_the_task_needs_the_whole_fragment(number):
     assert check_number(f" {number}\n", str(number)) is Outcome.CORRECT
     assert check_number(f"{number} {number}", str(number)) is Outcome.UNPARSED
+
+
+@pytest.mark.parametrize(
+    ("text", "last"),
+    [
+        ("#5", "5"), ("8-3=5", "5"), ("10-5", "5"), ("it is -5.", "-5"), ("(2)-7", "7"), ("1,234 of them", "1234"),
+        ("1, 2, 3", "3"), ("12,34", "34"), ("3.50 dollars", "3.5"), ("\\boxed{\\frac{1}{2}}", "2"), ("\uff15", "5"),
+        ("5 million", "5"), ("about 7 or 8 (maybe 9?)", "9"), ("\u22124", "-4"), ("", None), ("none", None),
+    ],
+)  # fmt: skip
+def test_the_last_number_is_read_whatever_stands_around_it(text, last):
+    assert check_last_number(text, last or "0").value == ("u" if last is None else "c")
+    assert last is None or check_last_number(text, last + "1").value == "w"
+
+
+@given(hostile)
+def test_lenient_reading_takes_any_text_and_sees_all_that_strict_reading_sees(text):
+    assert check_last_number(text, "7") in Outcome
+    if extract_number(text) is not None:
+        assert check_last_number(text, "7") is not Outcome.UNPARSED
