@@ -41,6 +41,8 @@ class Recipe:
     """Longest sequence the positions allow."""
     noise: float = 0.5
     """Share of demonstrations with a slip in the working (of steps, for tasks that say so)."""
+    clean: float = 0.0
+    """Share of the training, from the start, without noise: what is hard is learnt from clean solutions first."""
     steps: int = 2400
     """Training steps."""
     batch: int = 64
@@ -62,15 +64,15 @@ class Recipe:
         if unknown:
             raise InputError(f"base.recipe: unknown field {unknown[0]!r}; known: {[f.name for f in fields(cls)]}")
         recipe = cls(**data)
-        for name in ("noise", "verdicts", "verdict_noise", "unknown"):
+        for name in ("noise", "clean", "verdicts", "verdict_noise", "unknown"):
             if not 0 <= getattr(recipe, name) <= 1:
                 raise InputError(f"base.recipe.{name} must lie in [0, 1], not {getattr(recipe, name)}")
         return recipe
 
     def to_json(self) -> dict:
-        """Every field; those of verdicts and unknown words only if there are any: bases without keep their identity."""
+        """Every field; later ones only where they are used, so that bases without keep their identity."""
         without = () if self.verdicts else ("verdicts", "verdict_noise")
-        without += () if self.unknown else ("unknown",)
+        without += tuple(name for name in ("unknown", "clean") if not getattr(self, name))
         return {name: value for name, value in asdict(self).items() if name not in without}
 
 
@@ -101,9 +103,10 @@ def _batch(recipe: Recipe, task, tokenizer, step: int) -> tuple[torch.Tensor, to
     texts, verdicts = [], []
     if recipe.verdicts:
         turn = verdict.tokens(verdict.get(task.template.name), tokenizer, [tokenizer.eos_token_id])
+    noise = recipe.noise if step >= recipe.clean * recipe.steps else 0.0
     for _ in range(recipe.batch):
         prompt = task.base_prompt(rng)
-        texts.append((task.render(prompt.question), task.demonstration(prompt, rng, recipe.noise)))
+        texts.append((task.render(prompt.question), task.demonstration(prompt, rng, noise)))
         verdicts.append(_verdict(recipe, task, prompt, texts[-1][1], turn, rng) if recipe.verdicts else [])
     questions = tokenizer([question for question, _ in texts], add_special_tokens=False)["input_ids"]
     if recipe.unknown:
