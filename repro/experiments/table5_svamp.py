@@ -100,5 +100,6 @@ EXPERIMENT = Experiment(
     claims=(*selection_claims("", FLOOR), *svamp_claims(FLOOR)),
     ledger=SVAMP_LEDGER,
     scales={"micro": MICRO, "small": SMALL, "paper": PAPER},
+    tuned_in="table5",
     planned=(Planned(MEMORY, tuple(id for id, _, method, _ in table5.CORE if method != "none"), SMALL.base),),
 )

@@ -140,6 +140,7 @@ class Experiment:
     ledger: tuple[Deviation, ...]
     scales: Mapping[str, ScaleSettings]
     tuning: Mapping[str, TuningGrid] = field(default_factory=dict)  # arm id -> grid; every trained core arm has one
+    tuned_in: str = ""  # the experiment whose tuning chose the values of this one's arms; "" where it has its own
     planned: tuple[Planned, ...] = ()
 
     def arm(self, arm_id: str) -> Arm:
