@@ -47,6 +47,9 @@ OBJECTIVE_LOOKS = {
     ("pass", "biased"): (GREEN, "-.", "D"), ("pass", "naive"): (BLACK, ":", "X"),
     ("majority", "unbiased"): (PURPLE, (0, (5, 1, 1, 1)), "v"), ("majority", "biased"): (ORANGE, (0, (3, 1)), "<"),
     "pkpo": (SKY, "-", "P"), "passk-training": (YELLOW, "-.", "*"),
+    # Methods that come with variants, on more than one task.
+    "sgrpo": (BLUE, "-", "^"), "tspmo": (VERMILLION, "--", "D"), "krpo": (ORANGE, "-.", "v"),
+    "grpo-entropy": (SKY, ":", "P"),
 }  # fmt: skip
 # Estimators of k-sample objectives, whatever the k: (objective, variant, scale).
 KSAMPLE_LOOKS = {
