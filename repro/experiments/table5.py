@@ -107,7 +107,14 @@ MICRO = ScaleSettings(
     train=TRAIN,
     evaluation={"sets": [SET], "max_completion": 36, "batch": 256, "dev_questions": 96, "dev_n": 4},
     arms=_arms(
-        {},
+        {
+            # Best grid points of table5-tuning by dev accuracy; a test compares them with its records.
+            "mult-grpo": {"method": {"beta": 0.0}, "train": {"learning_rate": 2e-3}},
+            "mult-sgrpo": {"method": {"p": 0.5}, "train": {"learning_rate": 2e-3}},
+            "mult-tspmo": {"method": {"beta": 0.0}, "train": {"learning_rate": 2e-3}},
+            "mult-krpo": {"method": {"beta": 0.01}, "train": {"learning_rate": 2e-3}},
+            "mult-grpo-full": {"method": {"beta": 0.02}, "train": {"learning_rate": 2e-4}},
+        },
         {
             "task": {
                 "name": "multiply",

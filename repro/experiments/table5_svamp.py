@@ -13,6 +13,7 @@ from repro.experiments.types import Arm, Experiment, Floor, Planned, ScaleSettin
 
 FLOOR = Floor("base", 0.10)
 SHOTS = 4
+_SHOWN = 1024  # tokens of a prompt with examples
 ARMS = (
     *(Arm(id, display, method, config) for id, display, method, config in table5.CORE[:1]),
     Arm("base-shots", f"base model, {SHOTS} examples in the prompt", "none"),
@@ -26,7 +27,9 @@ def _arms(sets: list[dict[str, Any]], values: Mapping[str, Mapping[str, Any]]) -
     for id, settings in values.items():
         arms[id]["method"] |= settings["method"]
         arms[id]["train"] |= settings["train"]
-    return {**arms, "base-shots": {"method": {}, "evaluation": {"sets": [{**one, "shots": SHOTS} for one in sets]}}}
+    shown = {"sets": [{**one, "shots": SHOTS} for one in sets]}
+    # Nothing is trained, but prompts are held to the same limit everywhere.
+    return {**arms, "base-shots": {"method": {}, "train": {"max_prompt": _SHOWN}, "evaluation": shown}}
 
 
 def _tuned() -> dict[str, Mapping[str, Any]]:

@@ -42,10 +42,17 @@ def smoke_twin(micro: ScaleSettings) -> ScaleSettings:
         micro,
         base=_smoke_base(micro.base),
         seeds=1,
-        train={**micro.train, **_SMOKE_TRAIN},
+        train=_smoke_train(micro.train),
         evaluation=_smoke_evaluation({"sets": [{}], **micro.evaluation}),
         arms={arm: _smoke_arm(parts) for arm, parts in micro.arms.items()},
     )
+
+
+def _smoke_train(train: Mapping[str, Any]) -> dict[str, Any]:
+    small = {**train, **_SMOKE_TRAIN}
+    if (small.get("lora") or {}).get("layers"):  # the tiny base has but few
+        small["lora"] = {**small["lora"], "layers": [_SMOKE_RECIPE["layers"] - 1]}
+    return small
 
 
 def _smoke_arm(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:

@@ -186,12 +186,13 @@ def _build(recipe, task, folder: Path, max_completion: int, emit) -> dict:
 def _facts(folder: Path, task, max_completion: int) -> dict:
     """Sampled pass@1 of a fresh base on RL and on test prompts: both must leave room, and neither may stand out."""
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     from repro.evaluation.metrics import summarize
     from repro.training.evaluate import Policy, end_ids, grade
+    from repro.training.tokenizer import load_tokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = load_tokenizer(folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     policy = Policy(
         model,

@@ -47,11 +47,13 @@ def _verdict_turn(setup) -> list[str]:
 
 
 def _build(setup, prompt: int) -> StepParts:
-    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoConfig
+
+    from repro.training.tokenizer import load_tokenizer
 
     width = 0
     if setup.method.needs().verdict != "none":
         # A generated task's tokenizer has one token per character; the turn of a chat model is about 20 tokens.
-        width = setup.verdict_tokens(AutoTokenizer.from_pretrained(setup.base.folder), [0]).width
+        width = setup.verdict_tokens(load_tokenizer(setup.base.folder), [0]).width
     shape = AutoConfig.from_pretrained(setup.base.folder)
     return planned_step.update(planned_step.Form(shape, setup.config.train, prompt, width), setup.method, held=[])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import AutoConfig, AutoTokenizer
+from transformers import AutoConfig
 
 from repro import tasks
 from repro.cost.flops import ForwardFlops
@@ -23,6 +23,7 @@ from repro.tasks.task import prompts_sha256
 from repro.training.arguments import split_plan
 from repro.training.base import ensure_base
 from repro.training.evaluate import Policy, encode, end_ids
+from repro.training.tokenizer import load_tokenizer
 
 
 class Setup:
@@ -60,7 +61,7 @@ class Setup:
         if any(item.verify for *_, item in self.sets) or (self.trained and self.method.needs().verdict != "none"):
             self._one_template()
             self.hashes["verdict"] = verdict.get(self.task.template.name).sha256
-            self.verdict_tokens(AutoTokenizer.from_pretrained(self.base.folder), [0])  # refused now, not after training
+            self.verdict_tokens(load_tokenizer(self.base.folder), [0])  # refused now, not after training
         self.key = trial_key(config, self.hashes)
         self.timer = PhaseTimer("cuda" if torch.cuda.is_available() else "cpu")
 

@@ -22,7 +22,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from transformers import AutoTokenizer
 
 from repro.cost.device import device
 from repro.cost.phases import PhaseTimer
@@ -35,6 +34,7 @@ from repro.training import stage1
 from repro.training.describe import provenance
 from repro.training.setup import Setup
 from repro.training.stage1 import Stage1
+from repro.training.tokenizer import load_tokenizer
 
 WARMUP, ROUNDS, SMOKE_ROUNDS = 1, 8, 2
 
@@ -100,7 +100,7 @@ def run_timing(
 
 def _stage1(setup, root: Path) -> Stage1:
     """The arm's stage 1, normally stored by its trials: every step is timed on the prompts that are trained on."""
-    tokenizer = AutoTokenizer.from_pretrained(setup.base.folder, padding_side="left")
+    tokenizer = load_tokenizer(setup.base.folder)
     return stage1.sample(setup, tokenizer, root, lambda event: None)
 
 
@@ -192,7 +192,7 @@ def _train_arm(
     try:
         baton.wait(arm)
         setup.timer = PhaseTimer("cuda" if torch.cuda.is_available() else "cpu")
-        tokenizer = AutoTokenizer.from_pretrained(setup.base.folder, padding_side="left")
+        tokenizer = load_tokenizer(setup.base.folder)
         with contextlib.ExitStack() as stack:
             values, share = {}, None
             if offline is not None:

@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from transformers import AutoTokenizer
 
 from repro.errors import InputError, TrialError
 from repro.evaluation.entry import scaling_metrics, vote_metrics
@@ -27,6 +26,7 @@ from repro.training.evaluate import engine_mismatch, grade
 from repro.training.pool import Pool
 from repro.training.setup import Setup
 from repro.training.stage1 import Stage1
+from repro.training.tokenizer import load_tokenizer
 
 SAMPLES_KEPT = 16
 Emit = Callable[[dict], None]
@@ -84,7 +84,7 @@ class _Run:
 
     def __init__(self, setup: Setup, folder: Path, emit: Emit):
         self.setup, self.config, self.folder, self.emit = setup, setup.config, folder, emit
-        self.tokenizer = AutoTokenizer.from_pretrained(setup.base.folder, padding_side="left")
+        self.tokenizer = load_tokenizer(setup.base.folder)
         self.curve: list[dict] = []
         self.health: list[dict] = []
         self.resumed = 0

@@ -7,7 +7,6 @@ import zlib
 from pathlib import Path
 
 import torch
-from transformers import AutoTokenizer
 
 from repro import tasks
 from repro.cost.phases import PhaseTimer
@@ -18,6 +17,7 @@ from repro.store.config import EvaluationSet, EvaluationSettings, TrainSettings,
 from repro.tasks.outcome import Outcome
 from repro.training import micro
 from repro.training.evaluate import encode
+from repro.training.tokenizer import load_tokenizer
 from repro.training.trainer import SuiteTrainer
 
 TASK = {"name": "chain", "options": {"terms": [2, 3], "digits": 1, "form": "totals", "rl": 24, "dev": 12, "test": 16}}
@@ -71,7 +71,7 @@ def make_trainer(
     `given` replaces what stage 1 gives a trainer.
     """
     task = tasks.load(TASK["name"], TASK["options"])
-    tokenizer = AutoTokenizer.from_pretrained(base, padding_side="left")
+    tokenizer = load_tokenizer(base)
     prompts = task.prompts("rl")
     settings = dataclasses.replace(settings, **changes)
     method = method or create(method_json(name))

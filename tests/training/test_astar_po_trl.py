@@ -11,13 +11,14 @@ import zlib
 import pytest
 import torch
 from datasets import Dataset
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM
 from trl.trainer.utils import add_fused_lm_head
 
 from repro.methods import catalogue
 from repro.methods.astar_po import astar_po_loss, optimal_value
 from repro.methods.base import GenerationBatch, MicroBatch
 from repro.training.forward import score
+from repro.training.tokenizer import load_tokenizer
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 
@@ -39,7 +40,7 @@ def trl(base, tmp_path_factory):
         return seen[-1]
 
     torch.manual_seed(0)
-    tokenizer = AutoTokenizer.from_pretrained(base, padding_side="left")
+    tokenizer = load_tokenizer(base)
     trainer = A2POTrainer(
         model=AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32),
         reward_funcs=reward,

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import AutoModelForCausalLM, GenerationConfig
 
 from repro import tasks
 from repro.errors import InputError
@@ -15,6 +15,7 @@ from repro.tasks.task import Prompt
 from repro.tasks.templates import TEMPLATES
 from repro.training import evaluate
 from repro.training.evaluate import Policy, encode, end_ids, grade
+from repro.training.tokenizer import load_tokenizer
 
 from .helpers import TASK
 
@@ -28,7 +29,7 @@ def task():
 
 @pytest.fixture
 def policy(base, task):
-    tokenizer = AutoTokenizer.from_pretrained(base, padding_side="left")
+    tokenizer = load_tokenizer(base)
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32).eval()
     return Policy(model, tokenizer, end_ids(tokenizer, model, task.template), max_prompt=16, max_completion=10, batch=5)
 

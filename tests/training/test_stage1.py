@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoTokenizer
 
 from repro.errors import InputError
 from repro.methods.configs import build, to_json
@@ -29,6 +28,7 @@ from repro.training import checkpoints, evaluate, rollout, sampled, stage1
 from repro.training import setup as trial_setup
 from repro.training.setup import Setup
 from repro.training.stage1 import chunk_rows, sample
+from repro.training.tokenizer import load_tokenizer
 from repro.training.trial import run_trial
 
 from .helpers import coin, make_trainer, trial_config
@@ -48,7 +48,7 @@ def setup_of(config) -> Setup:
 
 def stage_of(config, root, emit=lambda event: None):
     setup = setup_of(config)
-    return sample(setup, AutoTokenizer.from_pretrained(setup.base.folder, padding_side="left"), root, emit)
+    return sample(setup, load_tokenizer(setup.base.folder), root, emit)
 
 
 def as_bytes(record) -> str:
@@ -212,7 +212,7 @@ def test_two_trials_at_once_sample_once(base, tmp_path, coin_rewards, drawn):
         torch.set_num_threads(1)
         config = astar(base, name, method)
         setup = setup_of(config)
-        tokenizer = AutoTokenizer.from_pretrained(setup.base.folder, padding_side="left")
+        tokenizer = load_tokenizer(setup.base.folder)
         barrier.wait()
         results[name] = sample(setup, tokenizer, tmp_path, events.append)
 
@@ -271,7 +271,7 @@ def test_two_prompts_with_one_text_have_a_value_each(base, tmp_path, coin_reward
     setup.config = dataclasses.replace(
         setup.config, train=dataclasses.replace(setup.config.train, completions_per_step=2)
     )
-    stage = sample(setup, AutoTokenizer.from_pretrained(base, padding_side="left"), tmp_path, lambda event: None)
+    stage = sample(setup, load_tokenizer(base), tmp_path, lambda event: None)
     assert not torch.equal(stage.rewards[0], stage.rewards[1])
     assert stage.prompt_values[0] != stage.prompt_values[1]
 
@@ -341,6 +341,7 @@ torch.set_num_threads(1)
 from repro.store.config import TrialConfig
 from repro.tasks.chain import ChainTask
 from repro.training import stage1, trial
+from repro.training.tokenizer import load_tokenizer
 from tests.training.helpers import coin
 ChainTask.check = lambda task, texts, prompts: coin(texts, prompts)
 draw = stage1.Sampler.draw
