@@ -24,6 +24,8 @@ from repro.tasks.outcome import Outcome
 # Part of the base's identity: raise it when the recipe's meaning changes.
 SEMANTICS = 1
 
+_NEUTRAL = {"unknown": 0.0, "clean": 0.0, "packed": 1}  # fields of a recipe that came after the first bases
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -57,6 +59,8 @@ class Recipe:
     """Share of these verdicts that are drawn at random; at 1 the base learns the form of a verdict and no more."""
     unknown: float = 0.0
     """Share of the words of a question that the base reads as the unknown token, so that it can make do without."""
+    packed: int = 1
+    """Demonstrations one after the other in a row; a base with 2 or more can read examples before a question."""
 
     @classmethod
     def from_json(cls, data: dict) -> Recipe:
@@ -67,12 +71,14 @@ class Recipe:
         for name in ("noise", "clean", "verdicts", "verdict_noise", "unknown"):
             if not 0 <= getattr(recipe, name) <= 1:
                 raise InputError(f"base.recipe.{name} must lie in [0, 1], not {getattr(recipe, name)}")
+        if recipe.packed < 1 or recipe.batch % recipe.packed:
+            raise InputError(f"base.recipe.packed={recipe.packed} must divide base.recipe.batch={recipe.batch}")
         return recipe
 
     def to_json(self) -> dict:
         """Every field; later ones only where they are used, so that bases without keep their identity."""
         without = () if self.verdicts else ("verdicts", "verdict_noise")
-        without += tuple(name for name in ("unknown", "clean") if not getattr(self, name))
+        without += tuple(name for name, value in _NEUTRAL.items() if getattr(self, name) == value)
         return {name: value for name, value in asdict(self).items() if name not in without}
 
 
@@ -112,17 +118,24 @@ def _batch(recipe: Recipe, task, tokenizer, step: int) -> tuple[torch.Tensor, to
     if recipe.unknown:
         questions = _without_words(questions, recipe.unknown, tokenizer, rng)
     solutions = tokenizer([solution for _, solution in texts], add_special_tokens=False)["input_ids"]
-    rows = [(q, [*s, tokenizer.eos_token_id]) for q, s in zip(questions, solutions, strict=True)]
-    width = max(len(q) + len(s) + len(v) for (q, s), v in zip(rows, verdicts, strict=True))
-    ids = torch.full((recipe.batch, width), tokenizer.pad_token_id)
-    labels = torch.full((recipe.batch, width), -100)
-    for row, ((question, solution), asked) in enumerate(zip(rows, verdicts, strict=True)):
-        end = len(question) + len(solution)
-        ids[row, : end + len(asked)] = torch.tensor(question + solution + asked)
-        labels[row, len(question) : end] = torch.tensor(solution)
-        if asked:
-            labels[row, end + len(asked) - 1] = asked[-1]  # the turn itself is the asker's
-    return ids, (torch.arange(width) < (ids != tokenizer.pad_token_id).sum(1, keepdim=True)).long(), labels
+    read, learnt = [], []  # ids of each demonstration, and -100 or the id where it is learnt
+    for question, solution, asked in zip(questions, solutions, verdicts, strict=True):
+        solution = [*solution, tokenizer.eos_token_id]
+        read.append(question + solution + asked)
+        # The verdict is learnt, its turn is the asker's.
+        learnt.append([-100] * len(question) + solution + [-100] * len(asked[:-1]) + asked[-1:])
+    ids, labels = (
+        _rows(values, recipe.packed, fill) for values, fill in ((read, tokenizer.pad_token_id), (learnt, -100))
+    )
+    lengths = (ids != tokenizer.pad_token_id).sum(1, keepdim=True)
+    return ids, (torch.arange(ids.shape[1]) < lengths).long(), labels
+
+
+def _rows(values: list[list[int]], packed: int, fill: int) -> torch.Tensor:
+    """The lists, `packed` of them after one another in a row, as one tensor filled up on the right."""
+    rows = [sum(values[start : start + packed], []) for start in range(0, len(values), packed)]
+    width = max(map(len, rows))
+    return torch.tensor([row + [fill] * (width - len(row)) for row in rows])
 
 
 def _without_words(questions: list[list[int]], share: float, tokenizer, rng) -> list[list[int]]:

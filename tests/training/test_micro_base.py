@@ -196,10 +196,47 @@ def test_unknown_words_are_a_share_of_the_words_of_questions():
     assert (ids[:, :5] == plain[:, :5]).any()  # the first question is the same, but for unknown words
 
 
-def test_a_recipe_without_unknown_words_is_what_it_was():
-    assert "unknown" not in micro.Recipe().to_json() and micro.Recipe(unknown=0.1).to_json()["unknown"] == 0.1
-    with pytest.raises(InputError, match=r"base.recipe.unknown must lie in \[0, 1\]"):
-        micro.Recipe.from_json({"unknown": 1.5})
+def test_slips_begin_after_the_clean_steps():
+    task, recipe = tasks.load(**TASK), micro.Recipe.from_json({"noise": 1.0, "clean": 0.5, "steps": 4, "batch": 30})
+    tokenizer = task.tokenizer()
+    for step in range(4):
+        ids, _, labels = micro._batch(recipe, task, tokenizer, step)
+        texts = [tokenizer.decode(row[row > 2]) for row in torch.where(labels >= 0, labels, 0)]
+        questions = [tokenizer.decode(row[row > 2]) for row in torch.where(labels >= 0, 0, ids)]
+        right = [
+            text.endswith(f"#{eval(question.rstrip('='))}") for text, question in zip(texts, questions, strict=True)
+        ]
+        assert set(right) == {step < 2}
+
+
+def test_packed_rows_hold_the_same_demonstrations():
+    task, recipe = tasks.load("ladder"), micro.Recipe.from_json({"batch": 6, "packed": 3, "verdicts": 0.5})
+    tokenizer = task.tokenizer()
+    single, packed = (micro._batch(dataclasses.replace(recipe, packed=n), task, tokenizer, 0) for n in (1, 3))
+    assert len(single[0]) == 6 and len(packed[0]) == 2
+    for place in (0, 2):  # ids, labels
+        rows = [row[mask > 0].tolist() for row, mask in zip(single[place], single[1], strict=True)]
+        joined = [row[mask > 0].tolist() for row, mask in zip(packed[place], packed[1], strict=True)]
+        assert joined == [sum(rows[:3], []), sum(rows[3:], [])]
+
+
+@pytest.mark.parametrize(("name", "value"), [("unknown", 0.1), ("clean", 0.5), ("packed", 2)])
+def test_a_recipe_without_later_fields_is_what_it_was(name, value):
+    assert name not in micro.Recipe().to_json() and micro.Recipe(**{name: value}).to_json()[name] == value
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        ({"unknown": 1.5}, r"base.recipe.unknown must lie in \[0, 1\]"),
+        ({"clean": -0.1}, r"base.recipe.clean must lie in \[0, 1\]"),
+        ({"packed": 3}, "base.recipe.packed=3 must divide base.recipe.batch=64"),
+        ({"packed": 0}, "base.recipe.packed=0 must divide"),
+    ],
+)
+def test_bad_recipes_are_one_clear_line(recipe, message):
+    with pytest.raises(InputError, match=message):
+        micro.Recipe.from_json(recipe)
 
 
 def test_unknown_field_of_a_recipe(cache):

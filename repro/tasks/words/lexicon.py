@@ -86,6 +86,25 @@ KINDS_OF = (
 LENGTHS = ("inches", "feet", "meters", "miles")
 WEIGHTS = ("pounds", "kilograms", "grams")
 
+# Sentences that a story may open with; the notation is that of `scene`.
+OPENERS = (
+    "{A} [likes|loves|wants|collects|needs] {o}", "{A} collects {o} and {p}", "it was {A's} birthday",
+    "{A} went to the [store|park|zoo|supermarket|library|garden] with {A's} {kin}", "{A} and {B} are friends",
+    "{A} [was|is] reading a [new|good] book", "{A} [was|is] [baking|making|preparing] [a cake|dinner|lunch]",
+    "{R} was [open|busy|closed] {t1}", "the school is planning a [trip|party|game]", "{A} was playing with {B}",
+    "winter is [here|coming]", "{A} was getting ready for [school|a party|dinner|the holidays]",
+    "{A} took a look at {A's} {o}", "during the summer {A} stayed [home|with {A's} {kin}|at a camp]",
+    "there was a [big |]contest {at}", "{A} [is|was] cleaning the [house|room|garage]",
+    "{A} [lives|works] in a [big|small] [house|town|country|city]",
+    "{A} wanted to [build|make|buy] something [new|big]",
+    "{A} [has|had] different [types|kinds] of {o}", "every day {A} goes to [school|work|the gym]",
+    "after [eating|school|work|lunch] {A} went [home|out|for a walk]", "{A} [decided|asked {B}] to help",
+    "{A} watched [a movie|the game|the birds] with {A's} {kin}", "there were many {o} {at}",
+    "it was a [cold|warm|long] day", "{A} and {A's} {kin} went [fishing|shopping|camping|swimming] together",
+    "everyone in the [class|family|house] likes {o}", "{A} [found|saw|has] some {p} too",
+    "{A} told {B} about the {o}", "{R} sells [different |]{o} and {p}",
+)  # fmt: skip
+
 # Sentences about a quantity that nobody asks for; the notation is that of `scene`.
 OWNER_ASIDES = (
     "{A} also has {#z} {p}", "{B} has {#z} {p}", "{A} [bought|found|got] {#z} {p} too", "{A} is {#z} years old",

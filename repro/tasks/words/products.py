@@ -39,10 +39,25 @@ GROUPS = (
     scene(
         "split", "food goods animals", "wuv", "v",
         "{A} has {w}[| in {A's} collection]", "how many {o} does {A} have?",
-        "[the {o} are organized into|{A} wants to split the {o} into|{A} put them into] {#u} {c}",
+        "[the {o} are organized into|{A} wants to split the {o} into|{A} put them into] {#u} [|equal ]{c}"
+        "[| with the same number in each]",
         "how many {c} [are there|did {A} use]?",
         "each {c1} has {v}", "[how big is each {c1}|how many {o} are in each {c1}|how many {o} will each {c1} have]?",
         times=True,
+    ),
+    scene(
+        "hold", "people", "wvu", "u",
+        "{w} want to [ride|go|sit down|travel]", "how many {o} can [ride|go|sit down] [in all|at the same time]?",
+        "each [1:boat|seat|car|bus|table] can [hold|take] {#v} [people|of them|{o}]",
+        "how many [people|{o}] can each [1:boat|seat|car|bus|table] hold?",
+        "there are {#u} [1:boats|seats|cars|buses|tables]",
+        "how many [1:boats|seats|cars|buses|tables] [are needed|do they need|are there]?", times=True,
+    ),
+    scene(
+        "money", "food goods", "wuv", "v",
+        "with {#w} dollars {A} can buy {o}", "how [much|many dollars] does {A} need?",
+        "{A} [gets|can buy] {u}[| for that]", "how many {o} can {A} buy?",
+        "each [of them |]costs {#v} dollars", "how much does each [one |]cost?", times=True,
     ),
     scene(
         "pack", "food goods", "wvu", "u",
@@ -111,10 +126,11 @@ GROUPS = (
     ),
     scene(
         "rounds", "points", "uvw", "w",
-        "{A} played {#u} [1:rounds|games][| of a game]", "how many [1:rounds|games] did {A} play?",
-        "{A} [1:scored|gained|got] {v} in each [1:round|game]",
-        "how many {o} did {A} score in each [1:round|game]?",
-        "{A} scored {w}", "how many {o} did {A} score [in all|in the game|in total]?", times=True,
+        "{A} played {#u} [2:rounds|games][| of a game]", "how many [2:rounds|games] did {A} play?",
+        "{A} [1:scored|gained|got] {v} in each [2:round|game]",
+        "how many {o} did {A} score in each [2:round|game]?",
+        "{A} scored [a total of |]{w}[|, the same in each [2:round|game]]",
+        "how many {o} did {A} score [in all|in the game|in total]?", times=True,
     ),
     scene(
         "classes", "people", "uvw", "w",

@@ -18,6 +18,7 @@ OPERATIONS = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 SCENES = LESS + MORE + TOGETHER + COMPARED + GROUPS
 FORMS = ("plain", "distractor", "variation")
 _PERSON = {"A": "he", "A's": "his", "him": "him"}  # slot -> pronoun
+OPENED = 0.35  # share of the stories with an opening sentence
 _KEPT = 20_000  # stories that are remembered
 _CHOICE = re.compile(r"\[(?:([0-9]):)?([^\[\]]*)\]")
 _SLOT = re.compile(r"\{([^{}]*)\}")
@@ -60,7 +61,7 @@ def sentences() -> Iterator[str]:
     for scene in SCENES:
         for pattern in (*scene.tell.values(), *scene.ask.values()):
             yield _WORDLESS.sub(" ", pattern)
-    for pattern in lexicon.OWNER_ASIDES + lexicon.ANY_ASIDES:
+    for pattern in lexicon.OPENERS + lexicon.OWNER_ASIDES + lexicon.ANY_ASIDES:
         yield _WORDLESS.sub(" ", pattern)
     yield from (*lexicon.GIRLS, *lexicon.BOYS, *lexicon.KIN, *lexicon.PLACES, *lexicon.LENGTHS, *lexicon.WEIGHTS)
     for nouns in lexicon.THINGS.values():
@@ -111,9 +112,12 @@ class _Teller:
             told = [name for name in self.scene.order if name != self.asked or name in self.scene.vague]
         if self.form == "distractor" and self._random() < 0.6:
             self.extended = self._extended(told)
+        opener = self._fill(self._pick(self._ownable(lexicon.OPENERS))) if self._random() < OPENED else ""
         facts = [self._fill(self.scene.tell[name]) for name in told]
         if self.form == "distractor" and not self.others:
             facts.insert(int(self._random() * (len(facts) + 1)), self._aside())
+        if opener:
+            facts.insert(0, opener)
         text = self._join(facts, self._fill(self.scene.ask[self.asked]))
         first, second = self._operands(told)
         return Story(text, self.scene.name, self.asked, first, self.sign, second, tuple(self.others))
@@ -157,7 +161,8 @@ class _Teller:
         a, b = (self._pick(pool) for pool in names)
         while b == a:
             b = self._pick(names[1])
-        nouns = lexicon.THINGS[self._pick(self.scene.kinds)]
+        self.kind = self._pick(self.scene.kinds)
+        nouns = lexicon.THINGS[self.kind]
         o, p = self._two(nouns)
         c, c1 = self._pick(lexicon.CONTAINERS)
         t1, t2 = self._two(self._pick(lexicon.TIMES))
@@ -217,7 +222,14 @@ class _Teller:
 
     def _aside(self) -> str:
         owner = any("{A}" in text for text in self.scene.tell.values())
-        return self._fill(self._pick(lexicon.OWNER_ASIDES + lexicon.ANY_ASIDES if owner else lexicon.ANY_ASIDES))
+        own = self._ownable(lexicon.OWNER_ASIDES) if owner else ()
+        return self._fill(self._pick((*own, *lexicon.ANY_ASIDES)))
+
+    def _ownable(self, sentences: Sequence[str]) -> Sequence[str]:
+        """Those of the sentences that do not speak of people or hours as somebody's things."""
+        if self.kind not in ("people", "lessons"):
+            return sentences
+        return [text for text in sentences if "{o}" not in text and "{p}" not in text]
 
     def _join(self, facts: list[str], ask: str) -> str:
         """Facts and question as sentences: one by one, two in one, or the last one as a condition."""
