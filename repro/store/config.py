@@ -172,10 +172,7 @@ class EvaluationSet:
         require(not self.verify or self.n > 1, f"{where}.verify needs a pool of samples: set n to at least 2")
         require(not (self.vote and self.verify), f"{where}.vote: verify records majority votes already, keep one")
         require(not self.vote or self.n > 1, f"{where}.vote needs several samples: set n to at least 2")
-        require(
-            not (self.verify and (self.lenient or self.shots)),
-            f"{where}.verify excludes lenient and shots: use two sets",
-        )
+        require(not (self.verify and (self.lenient or self.shots)), f"{where}.verify excludes lenient and shots")
         require(not self.shots or self.split != "rl", f"{where}.shots come from the rl split: evaluate another one")
         require(not (self.kl and self.verify), f"{where}.kl and verify exclude each other: use two sets")
         require(
