@@ -98,7 +98,7 @@ SET = {
     "lenient": True,
 }  # fmt: skip
 _SIZES = {"dev": 192, "test": 256}
-WORDS_BASE = {"kind": "micro", "recipe": {"noise": 0.4, "clean": 0.85, "unknown": 0.05, "steps": 4000}}
+WORDS_BASE = {"kind": "micro", "recipe": {"noise": 0.4, "clean": 0.85, "unknown": 0.15, "packed": 2, "steps": 4000}}
 _FEW = 200  # problems to train on: so few that five passes over them can over-fit
 MICRO = ScaleSettings(
     task={"name": "words", "options": {"rl": _FEW, **_SIZES}},
