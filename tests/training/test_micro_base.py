@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 import shutil
 
 import pytest
@@ -309,26 +308,3 @@ def test_a_hub_model_without_network(tmp_path, monkeypatch):
     )
     with pytest.raises(InputError, match="nobody/nothing cannot be fetched.*--model PATH"):
         ensure_base(offline)
-
-
-def test_a_clean_share_of_the_training_comes_first_and_has_no_noise():
-    task = tasks.load("multiply", {"levels": ["2x1"], "form": "direct"})
-    recipe = micro.Recipe.from_json({"noise": 1.0, "clean": 0.5, "steps": 10, "batch": 64})
-    tokenizer = task.tokenizer()
-
-    def right(step):
-        ids, known, _ = micro._batch(recipe, task, tokenizer, step)
-        texts = [
-            tokenizer.decode(row[mask.bool()], skip_special_tokens=True) for row, mask in zip(ids, known, strict=True)
-        ]
-        return sum(eval_product(text) for text in texts)
-
-    assert [right(step) for step in (0, 4)] == [64, 64] and [right(step) for step in (5, 9)] == [0, 0]
-    assert "clean" not in micro.Recipe().to_json() and recipe.to_json()["clean"] == 0.5
-    with pytest.raises(InputError, match="base.recipe.clean"):
-        micro.Recipe.from_json({"clean": 1.5})
-
-
-def eval_product(text: str) -> bool:
-    first, second, answer = re.fullmatch(r"([0-9]+)\*([0-9]+)=#([0-9]+)", text).groups()
-    return int(first) * int(second) == int(answer)
