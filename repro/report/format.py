@@ -5,13 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import math
-import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from repro.errors import InputError
+from repro.store.files import write_whole
 
 MISSING = "–"
 
@@ -104,25 +102,5 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Write a file whole or not at all."""
-    return write_bytes(path, text.encode("utf-8"))
-
-
-def write_bytes(path: Path, data: bytes) -> Path:
-    """Write a file whole or not at all. A folder that cannot be written: `InputError` naming it."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(data)
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-    except OSError as error:
-        raise InputError(
-            f"cannot write {path}: {error.strerror or error}; choose another folder with --root"
-        ) from error
-    return path
+    """Write a file whole or not at all, in UTF-8. A folder that cannot be written: `InputError` naming it."""
+    return write_whole(path, text.encode("utf-8"))

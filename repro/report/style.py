@@ -20,8 +20,8 @@ from matplotlib.ticker import MaxNLocator
 
 from repro.experiments.types import Arm, Experiment
 from repro.methods.ksample_configs import KsampleConfig
-from repro.report.format import write_bytes
 from repro.report.scaling import pairs
+from repro.store.files import write_whole
 
 COLUMN, PAGE = 3.4, 7.0  # widths in inches
 SMALLEST_FONT = 7.0
@@ -151,7 +151,7 @@ def save(figure: Figure, stem: Path) -> list[Path]:
         buffer = io.BytesIO()
         figure.savefig(buffer, format=suffix, metadata=metadata)
         figure.set_layout_engine("none")  # keep the layout of the first file: both agree, and it is not computed twice
-        paths.append(write_bytes(stem.with_name(f"{stem.name}.{suffix}"), buffer.getvalue()))
+        paths.append(write_whole(stem.with_name(f"{stem.name}.{suffix}"), buffer.getvalue()))
     return paths
 
 

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from repro.cost import StepParts, training_peak
+from repro.store.files import write_whole
 from repro.training import planned_step
 
 # Part of the cache's identity: raise it when the prediction itself changes.
@@ -34,10 +35,7 @@ def predicted_peak(setup, cache: Path) -> dict:
         except ValueError:
             path.unlink()  # a torn file: computed again
     peak = training_peak(lambda: _build(setup, prompt))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{config.seed}.tmp")
-    temporary.write_text(json.dumps(peak))
-    temporary.rename(path)
+    write_whole(path, json.dumps(peak).encode())
     return peak
 
 

@@ -90,7 +90,7 @@ def test_csv_keeps_every_bit(value):
 
 def test_a_folder_that_cannot_be_written_is_bad_input(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot write"):
+    with pytest.raises(InputError, match="cannot create .*file: a "):
         f.write_text(tmp_path / "file" / "table.md", "x")
 
 
