@@ -4,7 +4,8 @@ It stands for the CUDA path of TRL's fused LM head (`trl.kernels.ChunkedLogProbF
 memory is predicted: on a GPU that head picks the labelled positions with a boolean index, which fake tensors refuse,
 and on a CPU it scores every position of the prompt too. What differs from it:
 
-1. The last `keep` positions of every row are scored, labelled or not: the memory of completions of full length.
+1. The last `keep` positions of every row are scored, labelled or not: the memory of completions of full length. Where
+   a method scores selected tokens only, as many of these positions are, the first ones in place of those it selects.
 2. A tile of logits is folded in blocks of rows, because torch operations on a whole tile need copies that the Triton
    kernels do not. The copies stay below about 100 MiB.
 3. A tile is as wide as the vocabulary where that is smaller than TRL's 32,768 columns.
@@ -16,26 +17,26 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 TILE_TOKENS, TILE_COLUMNS = 4096, 32768  # TRL's tile
 _BLOCK_ELEMENTS = 1 << 23
 
 
 def static_logprob_head(
-    hidden: Tensor, lm_head: nn.Linear, labels: Tensor, keep: int, temperature: float = 1.0
+    hidden: Tensor, lm_head: nn.Linear, labels: Tensor, keep: int, temperature: float = 1.0, count: int | None = None
 ) -> tuple[Tensor, Tensor]:
     """Log-probability of each label and entropy of its distribution, both (b, keep) float32 and with gradient.
 
     hidden (b, S, D): last hidden states; labels (b, S) long: token ids, -100 where nothing is scored (both are 0
     there). Column j belongs to the token at position S - keep + j, predicted from the position before it. Logits are
-    divided by `temperature`. Raises `ValueError` unless 0 < keep < S.
+    divided by `temperature`. With `count` only the first so many of the `keep` columns go through the head; both are 0
+    in the others. Raises `ValueError` unless 0 < keep < S.
     """
     if not 0 < keep < labels.shape[1]:
         raise ValueError(f"keep={keep} must lie between 1 and {labels.shape[1] - 1}, the positions with a predecessor")
     # Cut twice, as the fused head does: the backward pass of each cut is a tensor of its own.
-    scored = hidden[:, :-1][:, -keep:]
-    targets = labels[:, -keep:]
-    ignored = targets == -100
+    scored, targets, ignored = _cut(hidden[:, :-1], labels, keep, count)
     logps, entropy = _ChunkedHead.apply(
         scored.reshape(-1, hidden.shape[-1]),
         lm_head.weight,
@@ -43,26 +44,36 @@ def static_logprob_head(
         targets.clamp(min=0).reshape(-1),
         temperature,
     )
-    return logps.view(targets.shape).masked_fill(ignored, 0), entropy.view(targets.shape).masked_fill(ignored, 0)
+    found = (values.view(targets.shape).masked_fill(ignored, 0) for values in (logps, entropy))
+    return tuple(pad(values, (0, keep - values.shape[1])) for values in found)
 
 
 def full_logprob_head(
-    hidden: Tensor, lm_head: nn.Linear, labels: Tensor, keep: int, temperature: float = 1.0, entropy: bool = False
-) -> tuple[Tensor, Tensor]:
+    hidden: Tensor, lm_head: nn.Linear, labels: Tensor, keep: int, temperature: float = 1.0, entropy: bool = False,
+    count: int | None = None,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """As `static_logprob_head`, with (b, keep, V) float32 logits and their log-softmax in memory, as stock trainers do.
 
     The entropy has a gradient only with `entropy`; otherwise it is a figure for the log, computed row by row.
     """
-    log_p = torch.log_softmax(lm_head(hidden[:, -keep - 1 : -1]).float() / temperature, dim=-1)
-    targets = labels[:, -keep:]
-    ignored = targets == -100
+    scored, targets, ignored = _cut(hidden[:, :-1], labels, keep, count)
+    log_p = torch.log_softmax(lm_head(scored).float() / temperature, dim=-1)
     logps = log_p.gather(2, targets.clamp(min=0).unsqueeze(2)).squeeze(2)
     if entropy:
         spread = -(log_p.exp() * log_p).sum(-1)
     else:
         with torch.no_grad():
             spread = torch.stack([-(row.exp() * row).sum(-1) for row in log_p])
-    return logps.masked_fill(ignored, 0), spread.masked_fill(ignored, 0)
+    found = (values.masked_fill(ignored, 0) for values in (logps, spread))
+    return tuple(pad(values, (0, keep - values.shape[1])) for values in found)
+
+
+def _cut(hidden: Tensor, labels: Tensor, keep: int, count: int | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Hidden states before the first `count` of the last `keep` tokens, their labels, and which have none."""
+    first = labels.shape[1] - keep
+    last = first + (keep if count is None else count)
+    targets = labels[:, first:last]
+    return hidden[:, first - 1 : last - 1], targets, targets == -100
 
 
 class _ChunkedHead(torch.autograd.Function):

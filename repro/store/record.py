@@ -77,14 +77,14 @@ class CurvePoint(TypedDict):
 
 
 class HealthPoint(TypedDict):
-    """One per generation batch; null where the method has no such figure."""
+    """One per generation batch; null where the method has no such figure. With replay, of the fresh rows."""
 
     step: int  # from 1
     reward: float | None  # mean
     zero_variance_groups: float | None  # share of groups whose rewards are all equal
     truncated: float | None  # share of completions without an end token
     unparsed: float | None  # share of completions without an answer
-    entropy: float | None  # nats per token
+    entropy: float | None  # nats per token (per scored token, of methods that select)
     kl: float | None  # nats per token, to the reference
     clip_fraction: float | None  # share of tokens
     grad_norm: float | None  # before clipping
@@ -96,6 +96,8 @@ class HealthPoint(TypedDict):
     disguised: NotRequired[float]  # S-GRPO: share of completions whose tokens all count, whatever is drawn
     branching: NotRequired[float]  # T-SPMO: share of the unique pairs of prefix and token with an advantage
     order_dependence: NotRequired[float]  # KRPO: mean change of an advantage in another order, over its mean size
+    replayed_reward: NotRequired[float]  # mean over the rows that restart inside a completion (replay)
+    replayed_length: NotRequired[float]  # their mean number of new tokens
     group: NotRequired[Group]  # of the first and the last batch
 
 

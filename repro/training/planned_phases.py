@@ -57,7 +57,8 @@ class Phases:
         prompt = min(longest, self.train.max_prompt)
         self.form = planned_step.Form(self.shape, self.train, prompt, self._verdict_width(), states, logits)
         self._check_lengths()
-        self.rows = self.train.completions_per_step // self.train.processes  # side by side on one process
+        rows = self.train.completions_per_step // self.train.processes
+        self.rows = rows // (2 if self.needs.replay else 1)  # sampled side by side on one process
         self.parameters, self.unit = _sizes(self.shape)  # numbers, not bytes
 
     # -- the trial -------------------------------------------------------------------------------------------------
@@ -133,8 +134,7 @@ class Phases:
         if needs.prompt_samples:
             found["stage1"] = self._stage1()
         sampling = self._sampling(self.rows)
-        jobs = Counter({(self.form.prompt, train.max_completion): train.completions_per_step})
-        found["generate"] = self._sampled(loaded, sampling, jobs, 1)
+        found["generate"] = self._sampled(loaded, sampling, self._rollouts(), 2 if needs.replay else 1)
         if needs.extra_rollouts:
             found["extra_rollouts"] = self._sampled(loaded, sampling, self._continuations(), 1)
         wanted = {
@@ -177,6 +177,14 @@ class Phases:
         loaded = {} if self.engine else {"parameters/policy": self.parameters * self.form.dtype.itemsize}
         jobs = Counter({(self.form.prompt, self.train.max_completion): self.stage1_completions})
         return self._sampled(loaded, self._sampling(rows, base=True), jobs, -(-self.stage1_completions // rows))
+
+    def _rollouts(self) -> Counter:
+        """(tokens before, tokens sampled) of the completions of a batch; replayed ones keep half of the full length."""
+        prompt, full, rows = self.form.prompt, self.train.max_completion, self.train.completions_per_step
+        if not self.needs.replay:
+            return Counter({(prompt, full): rows})
+        kept = full // 2
+        return Counter({(prompt, full): rows // 2}) + Counter({(prompt + kept, full - kept): rows // 2})
 
     def _continuations(self) -> Counter:
         """(tokens before, tokens sampled) of the fresh completions of a batch: equal prefixes are sampled from once."""
@@ -247,7 +255,6 @@ class Phases:
             return json.loads(path.read_text())
         except (OSError, ValueError):  # not there yet, or a torn file
             found = compute()
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, json.dumps(found).encode())
         return found
 

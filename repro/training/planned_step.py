@@ -7,6 +7,7 @@ shape-static head for TRL's fused head on CUDA (`repro.cost.head`), and rows of 
 from __future__ import annotations
 
 import contextlib
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -100,7 +101,8 @@ def update(form: Form, method: Method, micro_steps: int = 1, held: list | None =
     trainable = [p for name, m in modules.items() if name != "reference" for p in m.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trainable, lr=1e-4, fused=True)
     parts = Parts(
-        method, needs, scorer(form, needs.entropy, held), form.autocast, train.temperature,
+        method, needs, scorer(form, needs.entropy, held, left_out=train.max_completion - scored_tokens(form, method)),
+        form.autocast, train.temperature,
         modules.get("critic"), modules.get("judge"),
     )  # fmt: skip
     rows, flat = full_rows(form, needs.verdict != "none"), torch.zeros((train.micro_batch, train.max_completion))
@@ -172,17 +174,28 @@ def columns(flat: Tensor, mask: Tensor, needs) -> dict[str, Tensor | None]:
     }
 
 
-def scorer(form: Form, entropy_gradient: bool, held: list | None = None):
-    """`repro.training.forward.score` with the head that the form asks for; see `update` for `held`."""
+def scored_tokens(form: Form, method: Method) -> int:
+    """Tokens of a full completion that go through the head in an update."""
+    length = form.train.max_completion
+    return min(length, math.ceil(method.selected_tokens(length))) if method.needs().selected else length
+
+
+def scorer(form: Form, entropy_gradient: bool, held: list | None = None, left_out: int = 0):
+    """`repro.training.forward.score` with the head that the form asks for; see `update` for `held`.
+
+    `left_out` tokens of a row do not go through the head; which ones they are makes no difference to a plan.
+    """
 
     def score(model, ids, attention, keep, *, temperature, state_values="none", autocast, **_) -> Scores:
         with autocast():
             hidden = backbone(model)(input_ids=ids, attention_mask=attention, use_cache=False).last_hidden_state
             head = causal_lm(model).get_output_embeddings()
             if form.logits == "full":
-                logps, entropy = full_logprob_head(hidden, head, ids, keep, temperature, entropy_gradient)
+                logps, entropy = full_logprob_head(
+                    hidden, head, ids, keep, temperature, entropy_gradient, keep - left_out
+                )
             else:
-                logps, entropy = static_logprob_head(hidden, head, ids, keep, temperature)
+                logps, entropy = static_logprob_head(hidden, head, ids, keep, temperature, keep - left_out)
             values = project_state_values(model, hidden, keep, temperature, state_values)
         scores = Scores(logps, entropy, values, hidden)
         if held is not None:

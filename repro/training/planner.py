@@ -17,6 +17,7 @@ from typing import Literal
 from repro.cost import shapes
 from repro.cost.head import TILE_COLUMNS, TILE_TOKENS
 from repro.store.config import TrialConfig
+from repro.training import planned_step
 from repro.training.planned_phases import STEP_TOKENS, Phases
 
 _SAMPLED = ("stage1", "generate", "extra_rollouts")
@@ -154,13 +155,13 @@ def _sums(phases: dict, names: list[str], completions: int) -> dict[str, int]:
 def _logits(parts: Phases) -> int:
     """Bytes of the largest logits tensor alive at once: of the loss, of the state values, or of a sampling step."""
     form, rows, vocabulary = parts.form, parts.micro, parts.shape.get_text_config().vocab_size
-    keep = form.train.max_completion
+    keep = planned_step.scored_tokens(form, parts.method)
     half = form.states == "bf16" or form.train.precision == "bf16"
     scored = rows * (keep + (form.verdict if parts.needs.verdict in ("policy", "head") else 0))
     sizes = [scored * vocabulary * 4]
     if form.logits == "chunked":
         sizes = [min(scored, TILE_TOKENS) * min(vocabulary, TILE_COLUMNS) * (2 if half else 4)]
-    sizes.append({"none": 0, "first": 1, "all": keep}[parts.needs.state_values] * vocabulary * 4)
+    sizes.append({"none": 0, "first": 1, "all": form.train.max_completion}[parts.needs.state_values] * vocabulary * 4)
     if not parts.engine:
         sizes.append(parts.rows * vocabulary * 8)  # the cumulative sum that a token is drawn from is float64
     return max(sizes)
@@ -178,6 +179,8 @@ def _settings(parts: Phases, options: PlanOptions) -> dict:
         "micro_steps": parts.per_update,
         "epochs": needs.epochs,
         "minibatches": needs.minibatches,
+        "scored_tokens": planned_step.scored_tokens(parts.form, parts.method),
+        "replay": needs.replay,
         "precision": train.precision,
         "states": options.states,
         "logits": options.logits,
@@ -210,6 +213,16 @@ def _left_out(parts: Phases) -> list[str]:
         sentences.append(
             f"The true number of reasoning steps: {parts.states_per_completion} per completion are assumed, one for "
             f"{STEP_TOKENS} tokens."
+        )
+    if parts.needs.selected:
+        sentences.append(
+            f"The true number of selected tokens: {planned_step.scored_tokens(parts.form, parts.method)} of a full "
+            "completion are assumed, the method's mean or upper bound."
+        )
+    if parts.needs.replay:
+        sentences.append(
+            "Where replayed completions restart: the middle of a full one is assumed; and what reading their longer "
+            "prompts takes."
         )
     if parts.form.verdict and parts.config.base["kind"] != "micro":
         sentences.append(f"The tokenizer: a verdict is taken to add {parts.form.verdict} tokens to a row.")

@@ -53,6 +53,25 @@ def test_equals_log_softmax_for_any_tiling(rows, prompt, keep, vocabulary, tempe
         torch.testing.assert_close(left.double(), right.double(), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("which", [head.static_logprob_head, head.full_logprob_head])
+@pytest.mark.parametrize("count", [1, 3, 4])
+def test_a_narrowed_head_is_the_whole_one_without_the_other_tokens(which, count):
+    torch.manual_seed(0)
+    lm_head, hidden = torch.nn.Linear(5, 11), torch.randn(2, 7, 5, requires_grad=True)
+    labels = torch.randint(0, 11, (2, 7))
+    weights = torch.randn(2, 2, 4)
+    others = labels.clone()
+    others[:, 3 + count :] = -100
+    found = []
+    for labelled, options in ((others, {}), (labels, {"count": count})):
+        logps, entropy = which(hidden, lm_head, labelled, 4, 0.7, **options)
+        assert logps.shape == entropy.shape == (2, 4) and not logps[:, count:].any() and not entropy[:, count:].any()
+        loss = (weights[0] * logps).sum() + (weights[1] * entropy).sum()
+        found.append((logps, *torch.autograd.grad(loss, [hidden, *lm_head.parameters()], allow_unused=True)))
+    for expected, narrowed in zip(*found, strict=True):
+        torch.testing.assert_close(narrowed, expected, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_equals_trls_fused_head(precision):
     utils = pytest.importorskip("trl.trainer.utils")

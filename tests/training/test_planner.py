@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 
 from repro.cost import shapes
 from repro.cost.flops import ForwardFlops
+from repro.cost.peak import phase_peaks
 from repro.errors import InputError
 from repro.experiments import registry
 from repro.experiments.resolve import resolve
 from repro.methods.catalogue import create
 from repro.methods.configs import build, to_json
 from repro.store.config import LoraSettings, TrainSettings, TrialConfig
-from repro.training import planned_phases, planner
+from repro.training import planned_phases, planned_step, planner
 from repro.training.planner import PlanOptions, advice, largest_micro_batch, plan_trial
 
 MICRO = {"kind": "micro", "recipe": {"hidden": 32, "layers": 2, "heads": 2, "ffn": 64, "positions": 128}}
@@ -37,6 +38,9 @@ METHODS = {
     "rebel": {"n": 2, "epochs": 2},
     "vineppo": {"n": 4},
     "grpo-v": {"n": 4},
+    "sgrpo": {"n": 4, "alpha": 3, "p": 0.25},
+    "grpo-entropy": {"n": 4},
+    "tspmo": {"n": 4, "replay": True},
 }
 GIB = 1 << 30
 
@@ -64,13 +68,16 @@ def hub(size: str) -> dict:
         ("rebel", {"old"}, set()),
         ("vineppo", {"extra_rollouts", "old", "ref"}, {"reference"}),
         ("grpo-v", set(), set()),
+        ("sgrpo", set(), set()),
+        ("grpo-entropy", {"old"}, set()),
+        ("tspmo", set(), set()),
     ],
 )
 def test_only_what_a_method_needs_is_planned(method, phases, loaded):
     needs = create(trial(method).method).needs()
     plan = plan_trial(trial(method))
     assert set(plan["phases"]) == {"generate", "update", "optimizer"} | phases
-    assert ("old" in phases) == needs.old and ("ref" in phases) == needs.reference
+    assert ("old" in phases) == (needs.old or needs.entropies) and ("ref" in phases) == needs.reference
     components = plan["phases"]["generate"]["peak"]["components"]
     assert {name.split("/")[1] for name in components if "parameters/" in name} == {"policy"} | loaded
 
@@ -84,8 +91,9 @@ def test_a_plan_adds_up(method):
         assert all(type(phase[key]) is int for key in ("flops", "tokens", "calls"))
     online = {name: phase for name, phase in plan["phases"].items() if name != "stage1"}
     assert plan["step"]["flops"] == sum(phase["flops"] for phase in online.values()) > 0
-    assert plan["step"]["completions"] == 16 and plan["step"]["prompts"] == 16 // METHODS[method]["n"]
-    assert plan["phases"]["generate"]["tokens"] == 16 * 20
+    groups = 2 if METHODS[method].get("replay") else 1
+    assert plan["step"]["completions"] == 16 and plan["step"]["prompts"] == 16 // METHODS[method]["n"] // groups
+    assert plan["phases"]["generate"]["tokens"] == 16 * 20 - (8 * 10 if groups == 2 else 0)
     assert plan["peak"]["total"] == max(phase["peak"]["total"] for phase in plan["phases"].values())
     once = plan["stage1"] or {"flops": 0, "tokens": 0, "completions": 0}
     for key in ("flops", "tokens", "completions"):
@@ -175,6 +183,83 @@ def test_full_logits_cost_what_they_hold(tmp_path):
     assert rows["full"]["logits"] == whole and rows["chunked"]["logits"] == 8 * 64 * 32_768 * 4
     update = {logits: row["phases"]["update"]["peak"]["total"] for logits, row in rows.items()}
     assert update["full"] - update["chunked"] > whole  # their gradient as well
+
+
+def test_selected_tokens_alone_go_through_the_planned_head(tmp_path):
+    """A network that is little but its head, where selection shows; 3 + 0.25 x 17 tokens of 20 are counted as 8."""
+    shapes.micro(MICRO["recipe"], 80_000).save_pretrained(tmp_path)
+    base, lora = {"kind": "folder", "path": str(tmp_path)}, LoraSettings(rank=2)
+    rows = {"grpo": {"n": 4, "aggregate": "sequence-mean"}, "sgrpo": {"n": 4, "alpha": 3, "p": 0.25}, "tspmo": {"n": 4}}
+    plans = {
+        logits: {
+            name: plan_trial(trial(name, base, options=options, lora=lora), PlanOptions(logits=logits), tmp_path)
+            for name, options in rows.items()
+        }
+        for logits in ("chunked", "full")
+    }
+    tokens = {"grpo": 20, "sgrpo": 8, "tspmo": 2}  # of T-SPMO at most 2 (n - 1) in n completions
+    for row in plans.values():
+        assert {name: plan["settings"]["scored_tokens"] for name, plan in row.items()} == tokens
+        assert [any("selected tokens" in line for line in row[name]["left_out"]) for name in tokens] == [
+            False,
+            True,
+            True,
+        ]
+    one = ForwardFlops.of(shapes.micro(MICRO["recipe"], 80_000)).head
+    chunked = {name: plan["phases"]["update"]["flops"] for name, plan in plans["chunked"].items()}
+    for name in ("sgrpo", "tspmo"):
+        # forward, once more for the backward pass, and the gradient of the hidden states: the head itself is frozen
+        assert chunked["grpo"] - chunked[name] == 16 * (20 - tokens[name]) * 3 * one
+    full = {name: plan["phases"]["update"]["peak"]["total"] for name, plan in plans["full"].items()}
+    logits = {name: 4 * count * 80_000 * 4 for name, count in tokens.items()}
+    assert full["grpo"] > full["sgrpo"] > full["tspmo"] > logits["tspmo"]
+    assert full["grpo"] - full["sgrpo"] > logits["grpo"] - logits["sgrpo"]
+
+
+@pytest.mark.slow
+def test_selection_hardly_lowers_the_peak_at_1_5b():
+    """LoRA on Qwen2-1.5B, 8 rows of 256 + 768 tokens, fp32: most of the peak is activations of layers, and those see
+    every token. Only where the logits of all tokens are kept does selection save memory, and a fused head saves more.
+
+    Layers are alike: what two of 28 add to a peak, all of them do.
+    """
+    shape, lora = shapes.shape({"kind": "hub", "id": "Qwen/Qwen2-1.5B"}), LoraSettings(rank=8)
+    assert (shape.vocab_size, shape.num_hidden_layers) == (151_936, 28)
+    kinds = list(shape.layer_types)
+    arms = {"grpo": {"n": 4}, "sgrpo": {"n": 4, "alpha": 150, "p": 0.38}, "tspmo": {"n": 4}}
+
+    def step(name: str, layers: int, **form):
+        train = dataclasses.replace(
+            TRAIN, micro_batch=8, max_completion=768, lora=lora, gradient_checkpointing=form.pop("recomputed", False)
+        )
+        shape.num_hidden_layers, shape.layer_types = layers, kinds[:layers]
+        method = create(to_json(name, build(name, arms[name])))
+        return planned_step.update(planned_step.Form(shape, train, 256, **form), method)
+
+    def whole(name: str, **form) -> float:
+        two, four = (
+            phase_peaks(lambda layers=layers: step(name, layers, **form))["update"]["total"] for layers in (2, 4)
+        )
+        return (two + 13 * (four - two)) / GIB
+
+    chunked, full = ({name: whole(name, logits=logits) for name in arms} for logits in ("chunked", "full"))
+    assert chunked == pytest.approx({"grpo": 48.56, "sgrpo": 48.46, "tspmo": 48.46}, abs=0.02)
+    assert full == pytest.approx({"grpo": 58.35, "sgrpo": 53.15, "tspmo": 48.46}, abs=0.02)
+    recomputed = {name: whole(name, recomputed=True) for name in arms}
+    assert recomputed == pytest.approx({"grpo": 9.22, "sgrpo": 9.22, "tspmo": 9.22}, abs=0.02)
+
+
+def test_replay_samples_half_of_the_rows_from_longer_prompts():
+    config = trial("tspmo", options={"replay": False})
+    plain, again = plan_trial(config), plan_trial(trial("tspmo"))
+    parts = planned_phases.Phases(config, "fp32", "chunked", None)
+    flops, prompt = ForwardFlops.of(parts.shape), parts.form.prompt
+    expected = flops.generate([prompt] * 8 + [prompt + 10] * 8, [20] * 8 + [10] * 8)
+    assert again["phases"]["generate"]["flops"] == pytest.approx(expected, rel=1e-6)
+    assert again["phases"]["generate"]["calls"] == 2 * plain["phases"]["generate"]["calls"] == 2
+    assert again["kv_cache"] * 2 == plain["kv_cache"]
+    assert again["phases"]["update"] == plain["phases"]["update"]
+    assert again["settings"]["replay"] and any("restart" in line for line in again["left_out"])
 
 
 def test_sharding_divides_the_states_and_gathers_a_unit():
