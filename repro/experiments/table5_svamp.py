@@ -87,7 +87,7 @@ PAPER = ScaleSettings(
     task={"name": "svamp", "options": {"dev": 0}},
     base=SMALL.base,
     seeds=1,
-    train={**_REAL_TRAIN, "micro_batch": 4, "gradient_checkpointing": False},  # fp32, as a note on the paper says
+    train={**_REAL_TRAIN, "gradient_checkpointing": False},  # fp32, as a note on the paper says
     evaluation=SMALL.evaluation,
     arms=_arms(_REAL_SETS, _LONG),
 )
