@@ -34,7 +34,6 @@ LENGTH = 5  # digits of an example
 LONGEST = 10  # digits of its result
 TESTS = ((4, 1, 7, 2, 9), (3, 0, 8, 8, 1, 5), (6, 2, 5, 0, 9, 3, 1), (2, 7, 7, 4), (9, 8, 6, 5, 3, 1, 0, 2))
 _LEVELS = ("op1", "op2", "op3")
-_KEPT = 200_000  # programs whose outputs are remembered
 # The text is one expression, whatever brackets or line ends it holds.
 _HARNESS = (
     "program = compile({!r}, 'program', 'eval')\ndef f(*s): return eval(program, {{'s': list(s), 'sorted': sorted}})"
@@ -62,7 +61,7 @@ class SynthesisTask(GeneratedTask):
     ):
         if not isinstance(levels, list | tuple) or not set(levels) <= set(_LEVELS):
             raise InputError(f"task synthesis: levels must be a list of {', '.join(_LEVELS)}, not {levels!r}")
-        self._known: dict[str, Outputs] = {}
+        self._last: tuple[list[str], list[Outputs]] = [], []  # completions of the last call, and their outputs
         super().__init__(levels, rl, dev, test)
 
     # A "question" of the base class is a program and a list ("03@31427"): it is the source id of the prompt, whose
@@ -99,7 +98,7 @@ class SynthesisTask(GeneratedTask):
         return write(program)
 
     def check(self, completions: Sequence[str], prompts: Sequence[Prompt]) -> list[Outcome]:
-        """See Task. A program that fails on every list is unparsed. Each distinct program is executed once."""
+        """See Task. A program that fails on every list is unparsed; equal programs of a batch are executed once."""
         outcomes = []
         for outputs, prompt in zip(self._outputs(completions), prompts, strict=True):
             answer = _spell(outputs)
@@ -123,19 +122,25 @@ class SynthesisTask(GeneratedTask):
         return Prompt(number, self.canonical(question), answer, level, write(program), question)
 
     def _outputs(self, completions: Sequence[str]) -> list[Outputs]:
-        """Outputs of every program, by execution in the sandbox."""
+        """Outputs of every program, by execution in the sandbox.
+
+        Of earlier calls only the last is remembered, for `answers` after `check` of one batch: a longer memory would
+        let a training step take less time because of what was executed before it.
+        """
         from repro.tasks.sandbox import Calls, Limits, run_jobs
 
-        if len(self._known) > _KEPT:
-            self._known.clear()
-        new = [text for text in dict.fromkeys(completions) if text not in self._known]
+        completions = list(completions)
+        if completions == self._last[0]:
+            return self._last[1]
+        programs = list(dict.fromkeys(completions))
         calls = tuple(f"f{test}" for test in TESTS)
         # Results are short lists; what needs more is wrong whatever it gives. Processor time decides, which other work
         # on the machine does not lengthen, so the wall time is generous.
         limits = Limits(cpu_seconds=1, wall_seconds=20.0, output_bytes=4096)
-        for text, result in zip(new, run_jobs([Calls(_HARNESS.format(x), calls) for x in new], limits), strict=True):
-            self._known[text] = result.outputs or (None,) * len(TESTS)
-        return [self._known[text] for text in completions]
+        results = run_jobs([Calls(_HARNESS.format(text), calls) for text in programs], limits)
+        found = {text: result.outputs or (None,) * len(TESTS) for text, result in zip(programs, results, strict=True)}
+        self._last = completions, [found[text] for text in completions]
+        return self._last[1]
 
 
 def write(program: Sequence[int]) -> str:

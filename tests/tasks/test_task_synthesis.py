@@ -101,17 +101,22 @@ def test_programs_are_judged_by_what_they_do(task):
 
 
 @sandboxed
-def test_a_program_is_executed_once(task, monkeypatch):
+def test_a_batch_executes_each_of_its_programs_once_whatever_ran_before(task, monkeypatch):
     from repro.tasks import sandbox
 
     ran = []
     real = sandbox.run_jobs
-    monkeypatch.setattr(sandbox, "run_jobs", lambda jobs, limits: ran.extend(jobs) or real(jobs, limits))
+    monkeypatch.setattr(sandbox, "run_jobs", lambda jobs, limits: ran.append(len(jobs)) or real(jobs, limits))
     fresh = load("synthesis")
     prompts = task.prompts("rl")[:3]
-    fresh.check(["s[1:]", "s[1:]", "s*2"], prompts)
-    fresh.answers(["s*2", "s[1:]", "s[1:]"], prompts)
-    assert len(ran) == 2
+    first = fresh.check(["s[1:]", "s[1:]", "s*2"], prompts)
+    votes = fresh.answers(["s[1:]", "s[1:]", "s*2"], prompts)
+    assert ran == [2] and votes[0] == votes[1] != votes[2]
+    fresh.check(["s*2", "s[1:]", "s"], prompts)
+    assert ran == [2, 3], "another batch pays for all its programs"
+    assert fresh.check(["s[1:]", "s[1:]", "s*2"], prompts) == first
+    assert fresh.answers(["s[1:]", "s[1:]", "s*2"], prompts) == votes
+    assert ran == [2, 3, 2]
 
 
 @sandboxed
