@@ -9,7 +9,8 @@ Covered, each by an attack in the tests:
   and files. What a program leaves running is killed before the next one starts.
 - The result of an assertion job needs two random tokens that no Python object of the program leads to, and the tests
   come only after the code has run; so printing, exiting, closing or writing every descriptor, replacing builtins,
-  modules or the tests, and tracing do not pass. Outputs of the other jobs are compared outside.
+  modules or the tests, tracing, and being called back by a signal, a profiler, an audit hook or the garbage collector
+  do not pass. Outputs of the other jobs are compared outside.
 - Same program, same result: hash seed and `random` are fixed. Killing the caller ends the sandbox; what it leaves of
   cgroups is swept by the next one.
 
@@ -20,7 +21,7 @@ Not covered:
 - Holes of the kernel and of bubblewrap; timing and other side channels; a few bits that a program can leave for the
   next one of its batch (times of the scratch folder). Wall-time limits depend on the load of the machine.
 - Programs that need packages beyond the standard library, other files, several hundred processes, or threads that
-  still run when the code under test has ended.
+  still run when the code under test has ended; tests that wait for a signal.
 - In unsafe mode (REPRO_UNSAFE_CODE=1) only rlimits and process groups: no protection of files, network or processes.
 - Systems other than Linux.
 """

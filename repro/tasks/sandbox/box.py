@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import functools
-import json
+import marshal
 import os
 import select
 import shutil
@@ -15,13 +15,15 @@ import sys
 import sysconfig
 import tempfile
 import time
+import types
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from repro.errors import ReproError
 from repro.tasks.sandbox import seccomp
 from repro.tasks.sandbox.cgroup import Groups
-from repro.tasks.sandbox.job import MIB, Asserts, Calls, Job, Limits, Stdio
+from repro.tasks.sandbox.frame import GUARDED, frame
+from repro.tasks.sandbox.job import MIB, Job, Limits
 
 START_SECONDS = 60.0  # for Python's start, on a crowded machine
 GRACE_SECONDS = 5.0  # beyond the wall time, which the server keeps itself
@@ -30,6 +32,17 @@ SLACK_MIB = 64  # memory that may stay behind after a program (cached files) bef
 MOST_REPLY = 1 << 26
 # The server and bubblewrap's own process count too.
 SERVER_PROCESSES = 2
+# The frame of this text is below all frames of a program: its names, which a program can find, lead to nothing.
+_LAUNCHER = """
+import marshal, sys
+with open(int(sys.argv[1]), "rb") as file:
+    code, *rest = marshal.load(file)
+space = {"__name__": "server"}
+exec(code, space)
+steps = [*space["start"](*rest)]
+del code, rest, space, file
+steps.pop(0)(steps.pop()())
+"""
 
 
 class Died(Exception):
@@ -49,23 +62,13 @@ class Box:
         self.reply_fd, reply_end = os.pipe()
         handed = [job_end, reply_end]
         settings = {
-            "boxed": groups is not None, "jobs": job_end, "replies": reply_end, "cpu": limits.cpu_seconds,
+            "boxed": groups is not None, "jobs": job_end, "replies": reply_end, "count": None,
+            "alone": b"%d\n" % SERVER_PROCESSES, "guarded": GUARDED, "cpu": limits.cpu_seconds,
             "wall": limits.wall_seconds, "output": limits.output_bytes,
             "scratch": max(limits.file_bytes, limits.output_bytes + 1),
             "memory": limits.memory_bytes if confine_address_space else None,
         }  # fmt: skip
-        command = [
-            _python(),
-            "-s",
-            "-S",
-            "-P",
-            "-X",
-            "utf8",
-            "-c",
-            _text("server"),
-            json.dumps(settings),
-            _text("child"),
-        ]
+        command: list[str] = []
         try:
             if groups is None:
                 self.scratch = tempfile.mkdtemp(prefix="repro-unsafe-")
@@ -73,13 +76,16 @@ class Box:
                 memory = limits.memory_bytes + SERVER_MIB * MIB
                 self.cgroup = groups.make(memory, limits.processes + SERVER_PROCESSES)
                 self.meter = os.open(self.cgroup.meter(), os.O_RDONLY)
+                handed.append(os.open(self.cgroup.counter(), os.O_RDONLY))
+                settings["count"] = handed[-1]
+                command = _entering(self.cgroup.entries()) + _bubblewrap(limits.file_bytes)
                 rules = seccomp.program()
                 if rules is not None:
                     handed.append(_pipe_with(rules))
-                    command = ["--seccomp", str(handed[-1]), "--", *command]
-                else:
-                    command = ["--", *command]
-                command = _entering(self.cgroup.entries()) + _bubblewrap(limits.file_bytes) + command
+                    command += ["--seccomp", str(handed[-1])]
+                command.append("--")
+            handed.append(_pipe_with(marshal.dumps((_code("server"), settings, _code("child")))))
+            command += [_python(), "-s", "-S", "-P", "-X", "utf8", "-c", _LAUNCHER, str(handed[-1])]
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                 env=_environment(), cwd=self.scratch, pass_fds=handed, start_new_session=groups is None,
@@ -112,7 +118,7 @@ class Box:
 
         Raises Died where it ended within a job.
         """
-        self.unsent = memoryview(b"".join(map(_frame, jobs)))
+        self.unsent = memoryview(b"".join(map(frame, jobs)))
         seen = self.kills()
         for _ in jobs:
             code, flag, body = self._reply(time.monotonic() + self.limits.wall_seconds + GRACE_SECONDS)
@@ -182,27 +188,6 @@ class Box:
         return code, flag, body
 
 
-def _frame(job: Job) -> bytes:
-    match job:
-        case Asserts():
-            kind, first = b"a", _json([job.setup, job.code, job.keeps])
-            second = _encoded(job.tests)
-        case Stdio():
-            kind, first, second = b"s", _encoded(job.program), _encoded(job.stdin)
-        case Calls():
-            kind, first, second = b"c", _encoded(job.code), _json(job.expressions)
-    return kind + len(first).to_bytes(4, "little") + len(second).to_bytes(4, "little") + first + second
-
-
-def _json(value) -> bytes:
-    return json.dumps(value).encode()
-
-
-def _encoded(text: str) -> bytes:
-    # Text of a model may hold lone surrogates, which UTF-8 has no bytes for.
-    return text.encode("utf-8", "replace")
-
-
 def _pipe_with(content: bytes) -> int:
     """The reading end of a pipe that holds this and then ends; small enough for a pipe's buffer."""
     reading, writing = os.pipe()
@@ -229,8 +214,8 @@ def _environment() -> dict[str, str]:
 
 
 @functools.cache
-def _text(name: str) -> str:
-    return Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
+def _code(name: str) -> types.CodeType:
+    return compile(Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8"), "<sandbox>", "exec")
 
 
 @functools.cache

@@ -71,6 +71,10 @@ class Cgroup:
         """The file that says how many bytes of memory are in use."""
         return self.memory / ("memory.usage_in_bytes" if self.version == 1 else "memory.current")
 
+    def counter(self) -> Path:
+        """The file that says how many processes and threads there are."""
+        return self.pids / "pids.current"
+
     def kills(self) -> int:
         """How many processes the kernel has killed here for want of memory."""
         name = "memory.oom_control" if self.version == 1 else "memory.events"

@@ -1,19 +1,21 @@
 """What a forked child does: the program of one job. Never imported by the suite; see `server.py`.
 
 How an assertion job is kept from reporting a success of its own:
-1. The fork returns from the server into `run`, so that no frame above the program holds anything the server knows.
+1. The fork returns from the server into `run`, so that no frame above the program holds anything the server knows; the
+   server itself is an object that nothing leads to.
 2. Two random tokens, and what will run the tests, exist only on the evaluation stack of `run`, where neither frames
    nor the garbage collector's lists lead to. The tokens answer for "the code has run" and "the tests have run".
 3. The server sends the tests only against the first token, and any other bytes on the channel are a forgery.
 4. What runs after the program has builtins and globals of its own (`separate`); the tests get true builtins and
-   modules; threads left over end the job; nothing can be traced.
+   modules; threads left over end the job; nothing can be traced, and no signal or profiler calls the program back.
 """
 
+import _signal
 import _thread
 import atexit
 import builtins
 import functools
-import json
+import marshal
 import os
 import sys
 import threading
@@ -33,13 +35,16 @@ def separate(function):
     return types.FunctionType(function.__code__, space, function.__name__, function.__defaults__)
 
 
-def run_code(loads, space, source):
+def run_code(tools, space, source):
     """The first half of an assertion job; returns the length of a token, so that a slice of one is all of it."""
+    loads, profile, mask, signals = tools
     setup, code, keeps = loads(source)
     for text, name in ((setup, "<setup>"), (code, "<program>")):
         if text:
             exec(compile(text, name, "exec", 0, True, 0), space)
     space["__keeps__"] = keeps
+    profile(None)
+    mask(0, signals)  # 0: block them
     return 16
 
 
@@ -48,41 +53,32 @@ def run_tests(tools, space, channel, real, guarded, written):
 
     Only what the tests name is put back: touching every object of fifteen modules costs a copy of each of their pages.
     """
-    read, threads, modules, names_in, code_type, essential = tools
+    read, loads, threads, modules, essential, others = tools
     # Threads left over could undo what is put back below, or what the tests find.
     if threads():
         raise RuntimeError("threads were left running")
-    pieces = []
-    while (piece := read(channel, 1 << 16)) != b".":
-        if not piece:
-            raise RuntimeError("the tests did not come")
-        pieces.append(piece)
-    text = b"".join(pieces).decode()
-    code = compile(text, "<tests>", "exec", 0, True, 0)
-    keeps = set(space.pop("__keeps__"))
-    tested = {name: value for name, value in space.items() if name not in real or name in keeps or name[:2] == "__"}
-    tested["__builtins__"] = {
-        name: real[name] for name in names_in(code, code_type, names_in) & real.keys() | essential
-    }
-    for name, module, known in guarded:
-        if name in text:
-            modules[name] = module
-            vars(module).update(known)
+    pieces = [read(channel, 1 << 16)]
+    while pieces[-1][:1] == b"+":
+        pieces.append(read(channel, 1 << 16))
+    if not pieces[-1]:
+        raise RuntimeError("the tests did not come")
+    code, names, used = loads(b"".join([piece[1:] for piece in pieces]))
+    keeps = space.pop("__keeps__")
+    tested = dict(space)
+    for name in tested.keys() & others:
+        if name not in keeps:
+            del tested[name]
+    tested["__builtins__"] = known = dict(essential)
+    for name in names:
+        if name in real:
+            known[name] = real[name]
+    for name in used:
+        modules[name], known = guarded[name]
+        vars(modules[name]).update(known)
     exec(code, tested)
     if threads():
         raise RuntimeError("threads were left running")
     return 16
-
-
-def names_in(code, code_type, again):
-    """All names that code uses, also in the functions it defines; every builtin if it may compute names."""
-    names = set(code.co_names)
-    if names & {"eval", "exec", "globals", "getattr", "vars"}:
-        return set(__builtins__)
-    for constant in code.co_consts:
-        if type(constant) is code_type:
-            names |= again(constant, code_type, again)
-    return names
 
 
 def run_program(space, source):
@@ -98,9 +94,9 @@ def run_program(space, source):
         raise RuntimeError("the program ended with an exit code other than 0")
 
 
-def run_calls(space, source, expressions, channel, most):
+def run_calls(space, channel, most, source, expressions):
     exec(compile(source.decode(), "<program>", "exec", 0, True, 0), space)
-    for text in json.loads(expressions):
+    for text in marshal.loads(expressions):
         try:
             value = eval(compile(text, "<expression>", "eval", 0, True, 0), space)
             found = b"=" + plain(value).encode("utf-8", "backslashreplace")
@@ -135,20 +131,19 @@ def describe(error):
     return text[:200].encode("utf-8", "backslashreplace").replace(b"\0", b"")
 
 
-def failure(channel, error):
+def failure(tools, channel, error):
     """Tell the server why, and by which exit code."""
-    os.write(channel, b"!" + describe(error))
+    write, describe, out_of_memory, wrong = tools
+    write(channel, b"!" + describe(error))
     if isinstance(error, MemoryError):
-        return OUT_OF_MEMORY
-    return WRONG if isinstance(error, AssertionError) else 1
+        return out_of_memory
+    return wrong if isinstance(error, AssertionError) else 1
 
 
 def run(steps):
     """The program, in the child. Never returns."""
-    fail, leave = steps.pop(), steps.pop()
-    code = 1
+    fail, leave, pop, code = steps.pop(), steps.pop(), steps.pop, 1
     try:
-        pop = steps.pop
         if len(steps) == 1:
             pop()()
         else:
@@ -164,7 +159,14 @@ def run(steps):
 
 # Made before the first fork, of functions no program can have changed yet.
 run_apart = separate(run)
-code_apart = functools.partial(separate(run_code), json.loads)
-tests_apart = functools.partial(
-    separate(run_tests), (os.read, _thread._count, sys.modules, separate(names_in), types.CodeType, ESSENTIAL)
+fail_apart = functools.partial(separate(failure), (os.write, separate(describe), OUT_OF_MEMORY, WRONG))
+code_apart = functools.partial(
+    separate(run_code), (marshal.loads, sys.setprofile, _signal.pthread_sigmask, tuple(_signal.valid_signals()))
 )
+tests_apart = functools.partial(
+    separate(run_tests),
+    (
+        os.read, marshal.loads, _thread._count, sys.modules, {name: vars(builtins)[name] for name in ESSENTIAL},
+        {name for name in vars(builtins) if name[:2] != "__"},
+    ),
+)  # fmt: skip

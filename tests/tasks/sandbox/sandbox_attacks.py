@@ -6,6 +6,34 @@ program after each must still pass.
 
 WRONG = "\ndef f(x):\n    return x\n"
 
+# `crawl` changes functions and what they find in all that it is led to; `spoil` what the frames hold that run now.
+CRAWL = """
+import gc, sys, types
+def f(x): return x
+busy = []
+def spoil(*_):
+    if busy: return 0.0
+    busy.append(True)
+    frame = sys._getframe(1)
+    while frame:
+        crawl([frame.f_locals], 4, lambda: 0)
+        frame = frame.f_back
+    busy.clear()
+    return 0.0
+def crawl(todo, depth, function=types.FunctionType):
+    seen = set()
+    while todo and depth:
+        for one in todo:
+            if type(one) is function and one.__code__.co_filename == "<sandbox>":
+                one.__code__ = (lambda *a: 16).__code__
+            elif type(one) is dict:
+                for name, value in ("abs", lambda x: 0), ("fabs", lambda x: 0), ("all", lambda x: True):
+                    if name in one: one[name] = value
+        todo = [child for one in todo for child in gc.get_referents(one) if id(child) not in seen]
+        seen |= set(map(id, todo))
+        depth -= 1
+"""
+
 # name -> code of an assertion job
 FORGERIES = {
     "prints passed": "print('passed'); import sys; sys.stderr.write('passed')",
@@ -116,6 +144,19 @@ import gc, types
 for one in gc.get_objects():
     if type(one) is types.FunctionType and one.__code__.co_filename == "<sandbox>":
         one.__code__ = (lambda *a: 16).__code__
+""",
+    "follows every reference": CRAWL + """
+frames = [sys._getframe()]
+while frames[-1]: frames.append(frames[-1].f_back)
+crawl([frames, object.__subclasses__(), list(sys.modules.values()), gc.get_objects()], 100)
+""",
+    "spoils what frames hold at every event": CRAWL + "sys.addaudithook(spoil)",
+    "spoils what frames hold at every collection": CRAWL + "gc.callbacks.append(spoil)\ngc.set_threshold(1)",
+    "spoils what frames hold at every call": CRAWL + "import _lsprof\n_lsprof.Profiler(spoil).enable()",
+    "spoils what frames hold at a signal": CRAWL + """
+import signal
+signal.signal(signal.SIGALRM, spoil)
+signal.setitimer(signal.ITIMER_REAL, 1e-4, 1e-4)
 """,
     "an audit hook": """
 import sys, os
