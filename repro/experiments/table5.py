@@ -109,6 +109,11 @@ MICRO = ScaleSettings(
     arms=_arms(
         {
             # Best grid points of table5-tuning by dev accuracy; a test compares them with its records.
+            "words-grpo": {"method": {"beta": 0.02}, "train": {"learning_rate": 2e-3}},
+            "words-sgrpo": {"method": {"p": 0.5}, "train": {"learning_rate": 2e-3}},
+            "words-tspmo": {"method": {"beta": 0.02}, "train": {"learning_rate": 2e-3}},
+            "words-krpo": {"method": {"beta": 0.0}, "train": {"learning_rate": 2e-3}},
+            "words-grpo-full": {"method": {"beta": 0.02}, "train": {"learning_rate": 4e-4}},
             "mult-grpo": {"method": {"beta": 0.0}, "train": {"learning_rate": 2e-3}},
             "mult-sgrpo": {"method": {"p": 0.5}, "train": {"learning_rate": 2e-3}},
             "mult-tspmo": {"method": {"beta": 0.0}, "train": {"learning_rate": 2e-3}},
