@@ -41,7 +41,7 @@ def _tuned() -> dict[str, Mapping[str, Any]]:
 _MICRO_SETS = [{**table5.SET, "questions": None}]
 MICRO = ScaleSettings(
     task={"name": "svamp", "options": {"template": "micro", "dev": 0}},
-    base={**table5.WORDS_BASE, "task": {"name": "words", "options": {}}},
+    base={**table5.WORDS_BASE, "task": table5.MICRO.task},
     seeds=5,
     train={**table5.TRAIN, "max_prompt": 96},
     evaluation={
