@@ -13,21 +13,24 @@ from repro.experiments.types import Arm, Experiment, Floor, Planned, ScaleSettin
 
 FLOOR = Floor("base", 0.10)
 SHOTS = 4
+MICRO_SHOTS = 1  # the micro base has read two problems in a row, not more
 _SHOWN = 1024  # tokens of a prompt with examples
 ARMS = (
     *(Arm(id, display, method, config) for id, display, method, config in table5.CORE[:1]),
-    Arm("base-shots", f"base model, {SHOTS} examples in the prompt", "none"),
+    Arm("base-shots", "base model, examples in the prompt", "none"),
     *(Arm(id, display, method, config) for id, display, method, config in table5.CORE[1:]),
 )
 
 
-def _arms(sets: list[dict[str, Any]], values: Mapping[str, Mapping[str, Any]]) -> dict[str, dict]:
+def _arms(
+    sets: list[dict[str, Any]], values: Mapping[str, Mapping[str, Any]], examples: int = SHOTS
+) -> dict[str, dict]:
     """`values`: what the trained arms take from tuning; the base with examples is asked another way."""
     arms: dict[str, dict] = {id: {"method": {"n": table5.N}, "train": {}} for id, *_ in table5.CORE[1:]}
     for id, settings in values.items():
         arms[id]["method"] |= settings["method"]
         arms[id]["train"] |= settings["train"]
-    shown = {"sets": [{**one, "shots": SHOTS} for one in sets]}
+    shown = {"sets": [{**one, "shots": examples} for one in sets]}
     # Nothing is trained, but prompts are held to the same limit everywhere.
     return {**arms, "base-shots": {"method": {}, "train": {"max_prompt": _SHOWN}, "evaluation": shown}}
 
@@ -51,7 +54,7 @@ MICRO = ScaleSettings(
         "dev_questions": 100,
         "dev_n": 4,
     },
-    arms=_arms(_MICRO_SETS, _tuned()),
+    arms=_arms(_MICRO_SETS, _tuned(), MICRO_SHOTS),
 )
 
 _REAL_SETS = [{**table5.SET, "questions": None, "n": 4}]
