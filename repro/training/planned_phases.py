@@ -214,8 +214,10 @@ class Phases:
         steps = min(2, self.per_update)  # gradients of an earlier micro-step are there when the next one begins
         fields = (*_PASS, "gradient_checkpointing", "lora", "temperature")
         clips = self.train.max_grad_norm > 0
+        scored = [planned_step.scored_tokens(self.form, self.method)] if self.needs.selected else []
+        what = (self.form.logits, self.form.verdict, self.config.method, steps, clips, *scored)
         return self._kept(
-            self._identity("update", fields, self.form.logits, self.form.verdict, self.config.method, steps, clips),
+            self._identity("update", fields, *what),
             lambda: phase_peaks(lambda: planned_step.update(self.form, self.method, steps)),
         )
 

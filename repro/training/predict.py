@@ -24,9 +24,11 @@ def predicted_peak(setup, cache: Path) -> dict:
     config = setup.config
     longest = max(setup.task.tokens(prompt.question) for prompt in setup.rl) if setup.task.generated else None
     prompt = min(longest or config.train.max_prompt, config.train.max_prompt)
+    more = _verdict_turn(setup)
+    if setup.method.needs().selected:
+        more.append(setup.method.selected_tokens(config.train.max_completion))
     identity = json.dumps(
-        [SEMANTICS, setup.base.digest, config.method, config.to_json()["train"], prompt, *_verdict_turn(setup)],
-        sort_keys=True,
+        [SEMANTICS, setup.base.digest, config.method, config.to_json()["train"], prompt, *more], sort_keys=True
     )
     path = cache / f"{hashlib.sha256(identity.encode()).hexdigest()[:24]}.json"
     if path.exists():
