@@ -18,17 +18,20 @@ def behave(config, root: Path, data_dir, emit) -> None:
     note(root, f"start {config.id} {os.getpid()}")
     if action == "sleep":
         time.sleep(float(detail))
+    elif action == "held":  # until the test lets it go
+        while not (root / "go").exists():
+            time.sleep(0.05)
     elif action == "stubborn":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        time.sleep(60)
+        time.sleep(600)
     elif action == "hog":  # keeps the interpreter lock in C: neither a thread nor a signal handler gets a turn
         import ctypes
 
-        ctypes.PyDLL(None).sleep(60)
+        ctypes.PyDLL(None).sleep(600)
     elif action == "helper":  # leaves a process of its own behind
-        helper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        helper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
         note(root, f"start helper {helper.pid}")
-        time.sleep(60)
+        time.sleep(600)
     elif action == "exit":
         os._exit(int(detail))
     elif action == "killed":
