@@ -89,14 +89,6 @@ LEDGER = (
         "the only reading that leaves the number of samples alone",
     ),
     Deviation(
-        "time of a step on code",
-        "not reported",
-        "a process executes each distinct program once; the timing pass at equal completions meets the programs of the "
-        "one at equal prompts again, so its steps leave out most of the execution, and the first arms of a round pay "
-        "for others",
-        "a shortcut that keeps training cheap; no claim rests on these times, and they should not be compared",
-    ),
-    Deviation(
         "model",
         "Llama 3 8B and 70B, Llama 3.1 70B; instruct or base not stated",
         "paper scale: Llama 3.1 Instruct, 8B for maths and 70B for code; never run",
