@@ -104,8 +104,8 @@ class HealthPoint(TypedDict):
 class Group(TypedDict):
     """One prompt's group in training, for figures. Lists of lists: per completion, then per token."""
 
-    prompt: str
-    gold: str
+    prompt: str | None  # null for public data
+    gold: str | None
     rewards: list[float]
     tokens: list[list[str]]  # texts
     advantages: list[list[float]]

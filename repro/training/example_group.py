@@ -35,9 +35,10 @@ def example_group(trainer: SuiteTrainer, rows: list[int], batch: GenerationBatch
     def numbers(values: Tensor) -> list[list[float]]:
         return [[round(v, 6) for v in values[row, :length].tolist()] for row, length in zip(kept, lengths, strict=True)]
 
+    own = trainer.task.generated  # questions of public data stay in their files
     return {
-        "prompt": prompt.question,
-        "gold": prompt.answer,
+        "prompt": prompt.question if own else None,
+        "gold": prompt.answer if own else None,
         "rewards": [float(batch.rewards[row]) for row in kept],
         "tokens": [
             [trainer.processing_class.decode([token]) for token in batch.completion_ids[row, :length].tolist()]

@@ -62,3 +62,23 @@ def test_a_code_task_trains_for_votes_and_evaluates_in_the_sandbox(data_dir, tmp
         assert record["outcomes"]["test"]["vote"]["sizes"] == [1, 2]
         assert all(sample["prompt"] is None and sample["gold"] is None for sample in record["samples"])
     assert [row["signal"] for row in found["math-majority"]["health"]] == [0.0] * 4, "random text passes no test"
+
+
+@pytest.mark.slow
+def test_the_real_svamp_with_a_base_of_generated_problems(data_dir, tmp_path):
+    """table5-svamp through the whole command: the split is 700 to 300, and no question of it is in a record."""
+    if not (data_dir / "svamp").is_dir():
+        pytest.skip(f"NOT TESTED on svamp: no folder {data_dir / 'svamp'}")
+    run(["run", "table5-svamp", "--data-dir", data_dir, "--scale=smoke", "--root", "runs"], tmp_path)
+    records, problems = load_records(Workspace(tmp_path / "runs"))
+    found = {record["arm"]: record for record in records if record["kind"] == "trial"}
+    assert not problems and set(found) == {"base", "base-shots", "grpo", "sgrpo", "tspmo", "krpo"}
+    for arm, record in found.items():
+        assert record["status"] == "done"
+        assert {entry["split"]: entry["rows"] for entry in record["data"]} == {"train": 700, "test": 300}
+        assert "test/accuracy_lenient" in record["metrics"]
+        assert all(sample["prompt"] is None and sample["gold"] is None for sample in record["samples"])
+        groups = [row["group"] for row in record["health"] if "group" in row]
+        assert len(groups) == (2 if arm in ("sgrpo", "tspmo", "krpo") else 0)
+        assert all(group["prompt"] is None and group["gold"] is None for group in groups)
+    assert found["tspmo"]["health"][0]["token_share"] < 1

@@ -43,7 +43,7 @@ def trial(arm: str, seed: int) -> dict:
         weights = [[u / 9 for u in row] for row in UNIQUE] if tree else [[0.5, 0.5, 0.0]] * 4
         advantages = TREE if tree else [[r - 0.5] * 3 for r in REWARDS]
         record["health"][0]["group"] = {
-            "prompt": "1+1=" if tree else "<b>$x_1$</b>", "gold": "2", "rewards": REWARDS, "tokens": TOKENS,
+            "prompt": "1+1=" if tree else None, "gold": "2" if tree else None, "rewards": REWARDS, "tokens": TOKENS,
             "advantages": advantages, "weights": weights,
         }  # fmt: skip
     return record
@@ -116,7 +116,7 @@ def test_a_tree_shows_every_prefix_once_in_its_own_colour(drawn):
     assert len(untrained) == 4  # the last token of every completion has no weight
     table = [row for row in rows(folder, "groups") if row["arm"] == "tspmo-n4"]
     assert len(table) == 12 and sum(float(row["weight"]) > 0 for row in table) == 9
-    assert {row["prompt"] for row in rows(folder, "groups")} == {"1+1=", "<b>$x_1$</b>"}
+    assert {row["prompt"] for row in rows(folder, "groups")} == {"1+1=", ""}
     branches = [line for line in tree.lines if len(line.get_xdata()) == 3]
     assert len(branches) == 2  # abd leaves abc after b, aec leaves it after a; fcg starts at the root
 
