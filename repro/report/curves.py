@@ -152,14 +152,16 @@ def _empty(axis) -> None:
     axis.text(0.5, 0.5, "no data", ha="center", va="center", transform=axis.transAxes, fontsize=style.SMALLEST_FONT)
 
 
-def arm_legend(figure: Figure) -> None:
+def arm_legend(figure: Figure, columns: int = 5) -> None:
     """One legend above all panels, each arm once."""
     seen = {}
     for axis in figure.get_axes():
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
             seen.setdefault(label, handle)
     if seen:
-        figure.legend(seen.values(), seen.keys(), loc="outside upper center", ncols=min(len(seen), 5), handlelength=2.6)
+        figure.legend(
+            seen.values(), seen.keys(), loc="outside upper center", ncols=min(len(seen), columns), handlelength=2.6
+        )
 
 
 def _csv(stem: Path, rows: list[list[Any]], x: str) -> Path:

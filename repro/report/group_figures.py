@@ -123,7 +123,7 @@ def _branch(axis: Axes, tokens: list[str], place: int, shown: dict[tuple[str, ..
     """
     prefixes = [tuple(tokens[: n + 1]) for n in range(len(tokens))]
     start = next((n for n, prefix in enumerate(prefixes) if prefix not in shown), len(tokens))
-    if 0 < start:
+    if 0 < start < len(tokens):  # a completion that came before has no part of its own
         above = shown[prefixes[start - 1]]
         axis.plot([start - 1, start - 1, start - 0.5], [above + 0.42, place, place], color="black", linewidth=0.6)
     for prefix in prefixes[start:]:

@@ -38,14 +38,14 @@ def share_scatter(experiment: Experiment, records: Sequence[Record], stem: Path)
         return []
     table: list[list[Any]] = []
     with style.styled():
-        figure = style.new_figure(style.PAGE, 3.2)
+        figure = style.new_figure(style.PAGE, 3.6)
         axes = figure.subplots(1, len(parts), squeeze=False)[0]
         for axis, part in zip(axes, parts, strict=True):
             table += _draw_shares(axis, part)
             axis.set_title(part.title)
         axes[0].set_ylabel("Test accuracy (%)")
         figure.supxlabel("Completion tokens in the loss, % (mean over training; bars: 95 % interval)", fontsize=8)
-        arm_legend(figure)
+        arm_legend(figure, 3)  # variants have long names
         paths = style.save(figure, stem)
     header = ["task", "arm", "token_share_percent", "accuracy_percent", "lo_percent", "hi_percent", "seeds"]
     return [*paths, write_text(stem.with_name(f"{stem.name}.csv"), csv_text(header, table))]
@@ -112,7 +112,7 @@ def train_and_test(experiment: Experiment, records: Sequence[Record], stem: Path
                 axis.set_axis_off()
             line[0].set_ylabel(f"{part.title}\naccuracy (%)")
         figure.supxlabel(
-            "Training step (coloured: training prompts, trailing mean of 5 steps; black, dashed: held-out questions; "
+            "Training step (coloured: training prompts, trailing mean of 5 steps; black: held-out questions; "
             "band: range over seeds)",
             fontsize=8,
         )
