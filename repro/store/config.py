@@ -39,8 +39,8 @@ class LoraSettings:
     def validate(self, where: str = "train.lora") -> None:
         positive(self, where, "rank", "alpha")
         require(bool(self.targets), f"{where}.targets is empty: name at least one linear layer, e.g. q_proj")
-        indices = self.layers is None or min(self.layers, default=-1) >= 0
-        require(indices, f"{where}.layers must be indices from 0, at least one; null means all layers")
+        good = self.layers is None or min(self.layers, default=-1) >= 0
+        require(good, f"{where}.layers must be indices from 0, at least one; null means all layers")
 
 
 @dataclass(frozen=True)
@@ -236,8 +236,7 @@ class TrialConfig:
     """{"name", "options": the task's keyword arguments}."""
     base: dict[str, Any]
     """{"kind": "micro", "recipe"}, {"kind": "hub", "id", "revision"}, {"kind": "folder", "path"}, or of a bandit
-    {"kind": "tabular", "instances"}: so many policies, each uniform over the actions. A micro model learns the trial's
-    own task, or another one if there is a "task" as below."""
+    {"kind": "tabular", "instances"}: policies, each uniform over the actions. A "task": what a micro model learns."""
     train: TrainSettings = field(default_factory=TrainSettings)
     """How the trial trains."""
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
