@@ -34,7 +34,7 @@ def memory_stacks(rows: Sequence[PlannedRow], stem: Path) -> list[Path]:
             for axis in line[len(names) :]:
                 axis.set_axis_off()
         figure.supxlabel(f"Predicted peak memory ({unit}), one process; number: total", fontsize=8)
-        _legend(figure, rows)
+        _legend(figure, rows, 5 if across > 1 else 3)
         paths = style.save(figure, stem)
     header = ["model", "arm", "peak_phase", "part", f"predicted_{unit}"]
     return [*paths, write_text(stem.with_name(f"{stem.name}.csv"), csv_text(header, table))]
@@ -62,7 +62,7 @@ def _stack(axis, rows: list[PlannedRow], factor: float) -> list[list[Any]]:
     return table
 
 
-def _legend(figure, rows: Sequence[PlannedRow]) -> None:
+def _legend(figure, rows: Sequence[PlannedRow], columns: int) -> None:
     from matplotlib.patches import Patch
 
     # A few bytes of buffers are in the CSV and in the stack, but not to be seen.
@@ -73,4 +73,4 @@ def _legend(figure, rows: Sequence[PlannedRow]) -> None:
         for part in used
         for colour, hatch in [style.PLANNED_LOOKS[part]]
     ]
-    figure.legend(handles=patches, loc="outside upper center", ncols=5, handlelength=1.4, columnspacing=1.2)
+    figure.legend(handles=patches, loc="outside upper center", ncols=columns, handlelength=1.4, columnspacing=1.2)
