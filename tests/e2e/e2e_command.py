@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 
 import repro
+from repro.store.files import TEMPORARY
 from repro.store.key import canonical
 from repro.store.record import strip_measured
 from repro.store.records import load_records
@@ -131,13 +132,18 @@ def left_behind(root: Path) -> dict[str, bytes | str]:
             found[f"{record['id']}.json"] = canonical(strip_measured(record))
             counts = ("completions", "prompts", "updates", "predicted_peak")
             found[f"{record['id']}.counts"] = canonical({name: record["cost"][name] for name in counts})
-    for path in sorted((root / "paper_tables").iterdir()):
+    # A writer that was killed may leave the temporary file that it was writing; nothing reads it.
+    for path in _visible(root / "paper_tables"):
         text = path.read_text()
         found[path.name] = masked_csv(text) if path.suffix == ".csv" else masked_cells(text)
-    for path in sorted((root / "figures").iterdir()):
+    for path in _visible(root / "figures"):
         if "_cost." not in path.name:
             found[path.name] = path.read_bytes()
     return found
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if not path.name.startswith(TEMPORARY))
 
 
 def masked_csv(text: str) -> str:
