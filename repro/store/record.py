@@ -37,9 +37,11 @@ class Hashes(TypedDict):
     base: str  # content of the base model's files
     prompts: dict[str, str]  # split -> hash of the rendered prompts and answers
     template: str  # prompt template
+    verdict: NotRequired[str]  # the verdict turn, where samples are judged
 
 
 class Data(TypedDict):
+    set: NotRequired[str]  # evaluation set with a name of its own
     task: str  # task name
     source: str  # "generated", "hub" or "folder"
     id: str | None  # hub id or file name
@@ -47,6 +49,10 @@ class Data(TypedDict):
     sha256: str | None  # content of the file, or of the generated prompts
     rows: int
     overlap: dict[str, int]  # pair of splits -> questions that occur in both
+    split: NotRequired[str]  # train or test; this and the rest of real tasks only
+    errata: NotRequired[dict[str, str]]  # row -> what is wrong with it; it is kept
+    repeated: NotRequired[int]  # rows left out because an earlier one is the same
+    unreadable: NotRequired[int]  # rows left out because they cannot be judged
 
 
 class OutcomeSet(TypedDict):
@@ -77,7 +83,10 @@ class CurvePoint(TypedDict):
 
 
 class HealthPoint(TypedDict):
-    """One per generation batch; null where the method has no such figure. With replay, of the fresh rows."""
+    """One per generation batch; null where the method has no such figure. With replay, of the fresh rows.
+
+    A method may add figures of its own.
+    """
 
     step: int  # from 1
     reward: float | None  # mean
@@ -115,9 +124,9 @@ class Group(TypedDict):
 class Sample(TypedDict):
     set: str
     question: str  # source id
-    prompt: str
+    prompt: str | None  # null where the rows of a data set are not handed on
     completion: str
-    gold: str
+    gold: str | None  # as the prompt
     outcome: str  # one letter
 
 

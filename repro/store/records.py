@@ -51,6 +51,23 @@ def decode_record(line: bytes, where: str) -> Record:
     return record
 
 
+def record_hash(line: bytes) -> str:
+    """The sha256 that a line of `encode_record` says it has; only `decode_record` compares it."""
+    return line[len(_HEAD) : len(_HEAD) + 64].decode("ascii", errors="replace")
+
+
+def stored_hashes(workspace: Workspace) -> set[str]:
+    """`record_hash` of every record of a workspace, from the first bytes of its files."""
+    found = set()
+    for path in _paths(workspace, None):
+        try:
+            with open(path, "rb") as file:
+                found.add(record_hash(file.read(_BODY)))
+        except OSError as error:
+            raise explain(error, path, "read") from error
+    return found
+
+
 def record_path(workspace: Workspace, record: Record) -> Path:
     """results/<experiment with scale>/<arm>-seed<k>-<first 12 digits of the key>.json"""
     folder = experiment_id(record["experiment"], record["scale"], record.get("variant"))
