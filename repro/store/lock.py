@@ -1,4 +1,4 @@
-"""One process at a time per trial. The kernel drops the lock when its holder dies, however it dies."""
+"""One process at a time per trial, or per file. The kernel drops a lock when its holder dies, however it dies."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import fcntl
 import os
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
 
 from repro.errors import InputError
 from repro.store.files import explain, make_folder
@@ -28,6 +29,25 @@ def machine(alone: bool) -> Iterator[None]:
         return
     try:
         fcntl.flock(handle, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def folder(path: Path) -> Iterator[None]:
+    """Hold a folder alone while a file in it is read, changed and replaced; waits for the others.
+
+    The folder itself is locked, so no lock file lies about. `InputError` if it cannot be opened. Not covered: network
+    file systems without flock.
+    """
+    make_folder(path)
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise explain(error, path, "lock") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
         os.close(handle)

@@ -73,6 +73,16 @@ def git_state(folder: Path) -> tuple[str | None, bool | None]:
     return commit or None, None if status is None else bool(status)
 
 
+def committed_bytes(path: Path) -> bytes | None:
+    """The content of a file at the last commit; None outside a repository or for a file that was never committed."""
+    command = ["git", "-C", str(path.parent.resolve()), "show", f"HEAD:./{path.name}"]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
 def usable_cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
