@@ -68,7 +68,7 @@ def effects(scores: Scores) -> Effects:
 def mean_draws(scores: Scores, rng: np.random.Generator, resamples: int = RESAMPLES) -> np.ndarray:
     """Draws (R,) of the mean score of one arm. With a single seed they hold the question level only."""
     parts = effects(scores)
-    seed_part = _seed_part([parts.seeds], rng, resamples)[0]
+    seed_part = seed_means([parts.seeds], rng, resamples)[0]
     return parts.mean + seed_part + _question_part([parts.shrunk()], rng, resamples)[0]
 
 
@@ -82,9 +82,9 @@ def joint_draws(
     if paired:
         if len(one.seeds) != len(two.seeds):
             raise ValueError("paired arms need the same seeds")
-        seed_one, seed_two = _seed_part([one.seeds, two.seeds], rng, resamples)
+        seed_one, seed_two = seed_means([one.seeds, two.seeds], rng, resamples)
     else:
-        (seed_one,), (seed_two,) = _seed_part([one.seeds], rng, resamples), _seed_part([two.seeds], rng, resamples)
+        (seed_one,), (seed_two,) = seed_means([one.seeds], rng, resamples), seed_means([two.seeds], rng, resamples)
     question_one, question_two = _question_part([one.shrunk(), two.shrunk()], rng, resamples)
     return one.mean + seed_one + question_one, two.mean + seed_two + question_two
 
@@ -106,7 +106,7 @@ def difference_draws(
         _shrink(a - b, noise_a + noise_b)
         for a, b, noise_a, noise_b in zip(one.questions, two.questions, one.noise, two.noise, strict=True)
     ]
-    seed_part = _seed_part([one.seeds], rng, resamples)[0] - _seed_part([two.seeds], rng, resamples)[0]
+    seed_part = seed_means([one.seeds], rng, resamples)[0] - seed_means([two.seeds], rng, resamples)[0]
     return one.mean - two.mean + seed_part + _question_part([question_effects], rng, resamples)[0]
 
 
@@ -161,7 +161,7 @@ def _shrink(question_effects: np.ndarray, noise: float) -> np.ndarray:
     return question_effects * np.sqrt(max(0.0, 1 - noise / variance)) if variance > 0 else question_effects
 
 
-def _seed_part(seed_effects: list[np.ndarray], rng: np.random.Generator, resamples: int) -> np.ndarray:
+def seed_means(seed_effects: list[np.ndarray], rng: np.random.Generator, resamples: int) -> np.ndarray:
     """(arms, R): resampled means of the seed effects of each arm, one resample of seeds for all arms."""
     stacked = np.stack(seed_effects)
     seeds = stacked.shape[1]
