@@ -1,7 +1,7 @@
 """The command `repro`: finds the verb, runs it, and turns every ending into one line and an exit code.
 
-Exit codes: 0 done, 1 a trial failed (or a defect), 2 bad input, 130 interrupted. A verb's module is imported only when
-that verb is called. `REPRO_DEBUG=1` shows tracebacks.
+Exit codes: 0 done, 1 a trial failed or a verification found a difference (or a defect), 2 bad input, 130 interrupted.
+A verb's module is imported only when that verb is called. `REPRO_DEBUG=1` shows tracebacks.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ VERBS = {
     "run": "run trials, then write tables, figures and verdicts",
     "status": "what is done, running, failed or damaged in a workspace",
     "report": "tables and figures from stored records alone",
+    "leaderboard": "arms ranked; add, merge, verify and export trials",
     "diff": "what differs between the resolved configs of two arms",
     "clean": "remove checkpoints and locks that no trial needs any more",
     "publish": "maintainers: promote records and regenerate the published folders",
+    "verify": "make every committed table, figure and verdict again, and compare",
     "doctor": "versions, hardware, pins, and what is missing",
 }
 
@@ -101,7 +103,9 @@ def _run(argv: list[str]) -> int:
 
 
 def _say(message: str, code: int) -> int:
-    print("repro: " + " ".join(message.split()), file=sys.stderr)
+    # A message may quote a file from outside: what would steer the terminal is not handed on.
+    line = "".join(sign if sign.isprintable() else "?" for sign in " ".join(message.split()))
+    print(f"repro: {line}", file=sys.stderr)
     return code
 
 

@@ -215,13 +215,29 @@ def finish(selection: Selection, changes: Changes, workspace: Workspace) -> Fini
 
 
 def report_stored(name: str, workspace: Workspace, stored: Sequence[Record]) -> Report:
-    """Tables and figures of one experiment id (`table1@smoke-1a2b3c4d`) from stored records alone.
+    """Tables and figures of one experiment id (`table1@smoke-1a2b3c4d`) from stored records alone."""
+    from repro.report import report
+
+    experiment, records, timing, plan = reported_records(name, stored)
+    return report(experiment, records, timing, workspace.root, name.removeprefix(experiment.id), plan=plan)
+
+
+def compile_stored(name: str, stored: Sequence[Record]) -> Report:
+    """What `report_stored` says, without writing anything."""
+    from repro.report.build import compile_report
+
+    experiment, records, timing, plan = reported_records(name, stored)
+    return compile_report(experiment, records, timing, name.removeprefix(experiment.id), plan)
+
+
+def reported_records(
+    name: str, stored: Sequence[Record]
+) -> tuple[Experiment, list[Record], Record | None, Record | None]:
+    """The experiment of an id, and of its stored records the trials, timing and plan that its report is made from.
 
     Records of the experiment as registered today come first; if there is none (an older definition, or a variant, whose
     changes are known only to its records), the newest record of every trial counts.
     """
-    from repro.report import report
-
     if not trial_records(stored):
         raise InputError(f"no records of {name} can be read: run it first, or name another folder with --root")
     experiment = registry.get(stored[0]["experiment"])
@@ -232,4 +248,4 @@ def report_stored(name: str, workspace: Workspace, stored: Sequence[Record]) -> 
     arms = {arm.id for arm in experiment.arms}
     records = records or newest(r for r in trial_records(stored) if r["arm"] in arms)
     timing, plan = timing_record(stored, records), plan_record(stored, experiment if variant is None else None)
-    return report(experiment, records, timing, workspace.root, name.removeprefix(experiment.id), plan=plan)
+    return experiment, records, timing, plan

@@ -1,14 +1,15 @@
 """For maintainers: promote a workspace's records into the repository and regenerate its published folders.
 
-Writes results/<experiment>.jsonl.gz, then paper_tables/ and figures/ from every bundle in results/. Only complete
-experiments as registered can be published: no smoke run, no variant, every core arm done on every seed. Without an ID:
-all that the workspace has. --only-regenerate leaves the bundles as they are. JSON keys: published [ids], bundles
-[paths], files [paths].
+Writes results/<experiment>.jsonl.gz, appends its core arms to results/leaderboard.jsonl, then writes paper_tables/ and
+figures/ from every bundle in results/. Only complete experiments as registered can be published: no smoke run, no
+variant, every core arm done on every seed. Without an ID: all that the workspace has. --only-regenerate leaves the
+bundles as they are. JSON keys: published [ids], bundles [paths], files [paths], leaderboard_lines (count of new ones).
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +38,27 @@ def main(args) -> int:
         names = wanted(args.ids, None, known, str(workspace.results))
         promoted = {name: promote(name, workspace) for name in names}  # all are checked before any is written
         bundles = [write_bundle(bundle_path(args.to / "results", name), records) for name, records in promoted.items()]
+    added = extend_leaderboard(args.to)
     files = regenerate(args.to)
     if args.json:
-        print_json({"published": names, "bundles": list(map(str, bundles)), "files": list(map(str, files))})
+        found = {"published": names, "bundles": list(map(str, bundles)), "files": list(map(str, files))}
+        print_json(found | {"leaderboard_lines": added})
     else:
-        print(f"published {', '.join(names) or 'nothing new'}; {len(files)} files regenerated in {args.to}")
+        said = f"published {', '.join(names) or 'nothing new'}; {added} lines added to the leaderboard"
+        print(f"{said}; {len(files)} files regenerated in {args.to}")
     return 0
+
+
+def extend_leaderboard(repository: Path) -> int:
+    """Append a line for every core trial in `repository/results` that has none; how many those were."""
+    from repro.report.entries import published_entries
+    from repro.store import leaderboard
+    from repro.store.details import Details
+
+    details = Details(repository / "results")
+    bundles = sorted(details.published.values())
+    entries = [entry for path in bundles for entry in published_entries(path, details)]
+    return leaderboard.append(details.folder / leaderboard.NAME, entries)
 
 
 def check_repository(folder: Path) -> None:
@@ -86,8 +102,11 @@ def promote(name: str, workspace) -> list[dict[str, Any]]:
     return records + [record for record in extra if record]
 
 
-def regenerate(repository: Path, out: Path | None = None) -> list[Path]:
-    """Tables and figures of every bundle in `repository/results`, written below `out` (else the repository)."""
+def regenerate(repository: Path, out: Path | None = None, names: Sequence[str] | None = None) -> list[Path]:
+    """Tables and figures of the bundles in `repository/results`, written below `out` (else the repository).
+
+    `names`: experiments; None means all.
+    """
     from repro.cli.pipeline import report_stored
     from repro.store.published import read_bundle
     from repro.store.workspace import Workspace
@@ -95,6 +114,7 @@ def regenerate(repository: Path, out: Path | None = None) -> list[Path]:
     target = Workspace(out or repository)
     files: list[Path] = []
     for path in sorted((repository / "results").glob("*.jsonl.gz")):
-        made = report_stored(path.name.removesuffix(".jsonl.gz"), target, read_bundle(path))
-        files += made.files
+        name = path.name.removesuffix(".jsonl.gz")
+        if names is None or name in names:
+            files += report_stored(name, target, read_bundle(path)).files
     return files

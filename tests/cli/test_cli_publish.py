@@ -5,6 +5,7 @@ import pytest
 from repro.experiments import registry
 from repro.experiments.planned import claimed_shapes, describe_plan
 from repro.experiments.resolve import UNCHANGED, resolve
+from repro.store import leaderboard
 from repro.store.published import bundle_path, read_bundle
 from repro.store.records import write_record
 from repro.store.workspace import Workspace
@@ -54,7 +55,8 @@ def test_report_without_records(cli, workspace, words, said):
 
 def test_publish_promotes_and_regenerates_to_the_byte(cli, cli_json, workspace, repository, tmp_path):
     found = cli_json("publish", "--to", repository)
-    assert set(found) == {"published", "bundles", "files"} and found["published"] == ["table1"]
+    assert set(found) == {"published", "bundles", "files", "leaderboard_lines"} and found["published"] == ["table1"]
+    assert found["leaderboard_lines"] == len(leaderboard.read(repository / "results" / leaderboard.NAME)) == 25
     assert len(read_bundle(bundle_path(repository / "results", "table1"))) == 25
     first = {path: path.read_bytes() for path in repository.rglob("*") if path.is_file()}
     assert any(path.name == "table1.md" for path in first)

@@ -1,21 +1,21 @@
 """What ships: tables and figures regenerate from the committed records to the byte, and settings are the tuned ones."""
 
-import re
 import warnings
 from pathlib import Path
 
-import matplotlib
 import pytest
-from matplotlib import ft2font
 
-from repro.cli.publish import regenerate
+from repro.cli.main import main
+from repro.cli.verify import bundles, check_files
 from repro.experiments import registry
+from repro.report.committed import FOLDERS
+from repro.store import leaderboard
+from repro.store.details import Details
 from repro.store.published import bundle_path, read_bundle
 
 TABLES = ["table1", "table2", "table3", "table4", "table5"]
 UNTUNED = ["table5-svamp"]  # takes the values of table5's tuning
 REPOSITORY = Path(__file__).resolve().parents[2]
-FREETYPE = "2.14.3"  # what the wheel of the pinned matplotlib bundles; another one draws letters by other pixels
 
 
 def needs(*names: str) -> None:
@@ -24,30 +24,42 @@ def needs(*names: str) -> None:
         pytest.skip(f"NOT TESTED: the repository ships no records of {', '.join(missing)} yet (results/*.jsonl.gz)")
 
 
-def pinned(package: str) -> str:
-    return re.search(rf"^{package}==(\S+)", (REPOSITORY / "constraints/cpu.txt").read_text(), re.MULTILINE)[1]
-
-
 def test_published_tables_and_figures_regenerate_to_the_byte(tmp_path):
-    if not list((REPOSITORY / "results").glob("*.jsonl.gz")):
+    names = bundles(REPOSITORY)
+    if not names:
         pytest.skip("NOT TESTED: the repository ships no records yet (results/*.jsonl.gz)")
-    here = (matplotlib.__version__, ft2font.__freetype_version__)
-    drawn_alike = here == (pinned("matplotlib"), FREETYPE)
-    if not drawn_alike:
-        warnings.warn(
-            f"png and svg not compared: matplotlib {here[0]}, freetype {here[1]} are not pinned", stacklevel=1
-        )
-    regenerate(REPOSITORY, tmp_path)
-    different = []
-    for folder in ("paper_tables", "figures"):
-        made = {path.name: path for path in (tmp_path / folder).iterdir()}
-        committed = {path.name: path for path in (REPOSITORY / folder).iterdir() if not path.name.startswith(".")}
-        assert set(made) == set(committed), f"{folder}: files without records, or records without files"
-        for name, path in made.items():
-            text = path.suffix in (".md", ".csv", ".tex")
-            if (text or drawn_alike) and path.read_bytes() != committed[name].read_bytes():
-                different.append(f"{folder}/{name}")
+    checks = check_files(REPOSITORY, tmp_path, names)
+    uncompared = [check.file for check in checks if check.status == "not compared"]
+    if uncompared:
+        warnings.warn(f"{len(uncompared)} png and svg not compared: matplotlib or FreeType is not pinned", stacklevel=1)
+    named = {check.file for check in checks}
+    committed = {f"{folder}/{path.name}" for folder in FOLDERS for path in (REPOSITORY / folder).glob("[!.]*")}
+    assert committed <= named, "files of no experiment that has records"
+    different = [check for check in checks if not check.good]
     assert not different, f"`repro publish --only-regenerate` would change {different}"
+
+
+def test_the_shipped_leaderboard_passes_its_verification(monkeypatch, capsys):
+    needs("table1")
+    monkeypatch.chdir(REPOSITORY)
+    assert main(["leaderboard", "verify", "--root", str(REPOSITORY / "no-such-workspace")]) == 0
+    assert capsys.readouterr().out.strip().endswith("lines, good")
+
+
+@pytest.mark.parametrize("table", TABLES + UNTUNED)
+def test_the_shipped_leaderboard_holds_every_core_arm_on_every_seed(table):
+    needs(table)
+    published = Details(REPOSITORY / "results").published
+    entries = [line.entry for line in leaderboard.read(REPOSITORY / "results" / leaderboard.NAME)]
+    held = {(entry.experiment, entry.arm, entry.seed) for entry in entries if entry.detail in published}
+    seeds = registry.settings(registry.get(table), "micro").seeds
+    assert seeds >= 5
+    assert {(table, arm.id, seed) for arm in registry.get(table).core_arms for seed in range(seeds)} <= held
+
+
+def test_the_published_folder_stays_small():
+    size = sum(path.stat().st_size for path in (REPOSITORY / "results").rglob("*") if path.is_file())
+    assert size < 20_000_000
 
 
 @pytest.mark.parametrize("table", TABLES + UNTUNED)
