@@ -19,7 +19,7 @@ from repro.store.foreign import checked
 from repro.store.provenance import committed_bytes
 from repro.store.records import decode_record
 
-MOST_RESULTS = 20 << 20  # bytes of the whole folder, so that a clone stays small
+MOST_RESULTS = 20_000_000  # bytes of the whole folder, so that a clone stays small
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def audit(board: Board, own: Collection[str] = ()) -> list[Finding]:
     found += _incomplete(board)
     size = sum(path.stat().st_size for path in board.path.parent.rglob("*") if path.is_file())
     if size > MOST_RESULTS:
-        found.append(Finding(True, "large", None, f"{board.path.parent} holds more than {MOST_RESULTS >> 20} MiB"))
+        found.append(Finding(True, "large", None, f"{board.path.parent} holds more than {MOST_RESULTS // 10**6} MB"))
     return found
 
 

@@ -3,6 +3,7 @@
 import gzip
 import json
 import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -361,6 +362,20 @@ def test_tampering_with_any_field_is_found(shipped, change):
         {"incomplete"} if name == "detail" else {"edited", "incomplete"}
     )
     assert found[0].line == 8 and "line 8" in found[0].text and (name in found[0].text or name in ("record", "detail"))
+
+
+def test_what_the_chain_does_not_show_the_commit_does(shipped):
+    """Other records under a whole new chain: nothing contradicts itself, but it is not what was committed."""
+    git = ["git", "-C", str(shipped.parent), "-c", "user.name=n", "-c", "user.email=e"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "m"]):
+        subprocess.run([*git, *words], check=True)
+    path = write_bundle(shipped.parent / "table1.jsonl.gz", five("base", 0.9))
+    leaderboard.append(shipped, published_entries(path, Details(shipped.parent)))
+    assert not [found for found in audit(open_board(shipped, shipped=True)) if found.wrong], "appended"
+    shipped.unlink()
+    leaderboard.append(shipped, published_entries(path, Details(shipped.parent)))
+    wrong = [found for found in audit(open_board(shipped, shipped=True)) if found.wrong]
+    assert [found.text for found in wrong] == ["lines that the last commit holds were changed, removed or moved"]
 
 
 def test_a_bundle_that_was_edited_is_found(shipped):
