@@ -1,4 +1,9 @@
-"""The two errors a user may see: bad input, and a trial that failed while it ran."""
+"""The two errors a user may see: bad input, and a trial that failed while it ran; and errors of others in one line."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
 
 
 class ReproError(Exception):
@@ -15,3 +20,15 @@ class TrialError(ReproError):
     def __init__(self, message: str, step: int | None = None):
         super().__init__(message)
         self.step = step
+
+
+def explain(error: BaseException, file: Path | str | None = None) -> str:
+    """`ValueError: what it says (my_method.py, line 12)`: the last line of `file` that the error passed through."""
+    text = " ".join(str(error).split())[:300]
+    said = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    if file is None:
+        return said
+    if isinstance(error, SyntaxError) and error.filename == str(file):
+        return f"SyntaxError: {error.msg} ({Path(file).name}, line {error.lineno})"
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+    return f"{said} ({Path(file).name}, line {lines[-1]})" if lines else said

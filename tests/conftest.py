@@ -33,3 +33,25 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"NOT TESTED on real data: no folder {folder}; set REPRO_DATA_DIR to one with svamp/, gsm8k/, ...")
     return folder
+
+
+@pytest.fixture
+def plugged(monkeypatch, tmp_path):
+    """What the test plugs in from its own folder is gone after it."""
+    from repro.methods import catalogue, configs
+    from repro.plugins import registry, source
+    from repro.tasks import catalogue as tasks
+
+    tables = (
+        catalogue.METHODS, configs.CONFIGS, configs.SEMANTICS, configs.SOURCES, tasks.TASKS, tasks.SOURCES,
+        registry._loaded,
+    )  # fmt: skip
+    before = [dict(table) for table in tables]
+    monkeypatch.setenv(source.FILES, "[]")
+    yield
+    for table, content in zip(tables, before, strict=True):
+        table.clear()
+        table.update(content)
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None)).startswith(str(tmp_path)):
+            del sys.modules[name]

@@ -32,11 +32,19 @@ def add_scale(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scale", choices=SCALES, help="smoke, micro (default), small or paper")
 
 
+def add_method(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--method", action="append", default=[], metavar="NAME_OR_FILE", dest="methods",
+        help="add a method as an arm: a Python file with a plug-in, or the name of an installed or built-in one",
+    )  # fmt: skip
+
+
 def add_changes(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--set", action="append", default=[], metavar="ARM.FIELD=VALUE", dest="sets",
         help="change a field of an arm (a glob names several, * all): '*.steps=10', tbrm-n4.beta=0.01")  # fmt: skip
-    add("--task", metavar="NAME", help="another task than the experiment's")
+    add_method(parser)
+    add("--task", metavar="NAME", help="another task than the experiment's: a name, or a Python file with a plug-in")
     add("--model", metavar="PATH_OR_ID", help="another base model: a checkpoint folder or a hub id")
 
 
@@ -53,7 +61,16 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
 def changes(args: argparse.Namespace) -> Changes:
     from repro.experiments.resolve import parse_changes
 
-    return parse_changes(args.sets, args.task, args.model)
+    ready_for_plugins(args)
+    return parse_changes(args.sets, args.task, args.model, args.methods)
+
+
+def ready_for_plugins(args: argparse.Namespace) -> None:
+    """Set this process up for plug-ins, which may import torch: one thread, no telemetry."""
+    if args.methods or getattr(args, "task", None):
+        from repro.launch.process import environment
+
+        os.environ.update(environment())
 
 
 def selected(args: argparse.Namespace) -> list[tuple[Selection, list[TrialConfig]]]:
@@ -61,7 +78,7 @@ def selected(args: argparse.Namespace) -> list[tuple[Selection, list[TrialConfig
     from repro.experiments.resolve import resolve_selection
 
     altered = changes(args)
-    selections = registry.select(args.ids, args.scale, args.arms, args.seeds)
+    selections = registry.select(args.ids, args.scale, args.arms, args.seeds, altered.methods)
     return [(selection, resolve_selection(selection, altered)) for selection in selections]
 
 

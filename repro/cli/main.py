@@ -18,6 +18,7 @@ from repro.errors import InputError, ReproError
 
 VERBS = {
     "list": "experiments, methods, tasks and claims",
+    "new": "the package of a method of your own: code, tests, README",
     "show": "what an experiment is, or the resolved config of an arm",
     "plan": "which trials would run, which are cached, how long it takes, and what it costs",
     "run": "run trials, then write tables, figures and verdicts",

@@ -236,12 +236,15 @@ def reported_records(
     """The experiment of an id, and of its stored records the trials, timing and plan that its report is made from.
 
     Records of the experiment as registered today come first; if there is none (an older definition, or a variant, whose
-    changes are known only to its records), the newest record of every trial counts.
+    changes are known only to its records), the newest record of every trial counts. Methods that were plugged into a
+    variant are arms as its records have them: no plug-in is looked for.
     """
     if not trial_records(stored):
         raise InputError(f"no records of {name} can be read: run it first, or name another folder with --root")
     experiment = registry.get(stored[0]["experiment"])
     scale, variant = stored[0]["scale"], stored[0]["variant"]
+    if variant is not None:
+        experiment = registry.with_recorded(experiment, trial_records(stored))
     records = []
     if variant is None and scale in experiment.scales:
         records = current(stored_configs(experiment, scale, stored), stored)

@@ -28,8 +28,8 @@ def add_arguments(parser) -> None:
 
 def main(args) -> int:
     if "/" not in args.id:
-        if args.sets or args.task or args.model:
-            raise InputError(f"--set, --task and --model show with an arm: {args.id}/ARM")
+        if args.sets or args.task or args.model or args.methods:
+            raise InputError(f"--set, --task, --model and --method show with an arm: {args.id}/ARM")
         name, _, scale = args.id.partition("@")
         experiment = registry.get(name)
         scale = scale or args.scale
@@ -49,7 +49,7 @@ def main(args) -> int:
 
 def first_config(pattern: str, scale: str | None, altered):
     """The resolved config that an id names: of the arm's first seed unless the id names a seed."""
-    selections = registry.select([pattern], scale)
+    selections = registry.select([pattern], scale, methods=altered.methods)
     configs = [config for selection in selections for config in resolve_selection(selection, altered)]
     if len({config.arm for config in configs}) > 1:
         raise InputError(f"{pattern!r} names {len({c.arm for c in configs})} arms: name one, such as {configs[0].arm}")

@@ -125,7 +125,8 @@ def text(found: dict[str, Any]) -> str:
         lines.append(columns(rows))
         lines += [f"  failed: {row['id']}: {row['error']}" for row in experiment["trials"] if row["status"] == "failed"]
     for trial in found["running"]:
-        lines.append(f"running: {trial['id'] or 'a trial changed by --set, --task or --model'} (pid {trial['pid']})")
+        name = trial["id"] or "a trial changed by --set, --task, --model or --method"
+        lines.append(f"running: {name} (pid {trial['pid']})")
     if found["unfinished"]:
         lines.append(f"{found['unfinished']} unfinished trials have checkpoints: the same command goes on from there")
     lines += [f"problem: {problem}" for problem in found["problems"]]

@@ -15,7 +15,7 @@ import pkgutil
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from repro.errors import InputError
@@ -76,18 +76,45 @@ def settings(experiment: Experiment, scale: str) -> ScaleSettings:
     return experiment.scales[scale]
 
 
+def with_methods(experiment: Experiment, names: Iterable[str]) -> Experiment:
+    """The experiment with a core arm for each method, named after it, with its default config.
+
+    InputError where there is such an arm already, and for a bandit, which has no prompts to train on.
+    """
+    names = tuple(names)
+    if names and experiment.tabular:
+        raise InputError(f"{experiment.id} runs on bandits: --method does not apply")
+    for name in names:
+        if any(arm.id == name for arm in experiment.arms):
+            raise InputError(f"{experiment.id} has an arm called {name} already: change it with --set {name}.FIELD=…")
+    return replace(experiment, arms=experiment.arms + tuple(Arm(name, name, name) for name in names))
+
+
+def with_recorded(experiment: Experiment, records: Iterable[Mapping[str, Any]]) -> Experiment:
+    """The experiment with the arms that only `records` of a variant have: methods plugged in when it was run."""
+    known = {arm.id for arm in experiment.arms}
+    added = {r["arm"]: str(r["config"]["method"]["name"]) for r in records if r["arm"] not in known}
+    return replace(experiment, arms=experiment.arms + tuple(Arm(arm, arm, name) for arm, name in added.items()))
+
+
 def select(
-    patterns: Iterable[str], scale: str | None = None, arms: str | None = None, seeds: int | None = None
+    patterns: Iterable[str],
+    scale: str | None = None,
+    arms: str | None = None,
+    seeds: int | None = None,
+    methods: Iterable[str] = (),
 ) -> list[Selection]:
     """The trials that `patterns` name, one Selection per experiment and scale.
 
     `arms`: "core" (as when absent), "all", or a comma-separated list of arm ids or globs. `seeds`: how many, counted
     from the scale's first seed. An id with an arm or a seed in it selects that one even if it is an ablation arm or a
-    seed beyond the count. Raises InputError for anything that selects nothing.
+    seed beyond the count. `methods` become arms of every experiment that is selected (`with_methods`). Raises
+    InputError for anything that selects nothing.
     """
     if seeds is not None and not 1 <= seeds <= MOST_SEEDS:
         raise InputError(f"--seeds must be from 1 to {MOST_SEEDS}, not {seeds}")
     merged: dict[tuple[str, str], dict[tuple[str, int], None]] = {}
+    whole: dict[str, Experiment] = {}
     for pattern in patterns:
         name, arm_part, seed_part = _parts(pattern)
         name, id_scale = _scale_of(name, pattern)
@@ -95,6 +122,7 @@ def select(
             raise InputError(f"{pattern!r} says scale {id_scale}, --scale says {scale}: give one of them")
         chosen_scale = id_scale or scale or "micro"
         for experiment in _matching_experiments(name):
+            experiment = whole.setdefault(experiment.id, with_methods(experiment, methods))
             here = settings(experiment, chosen_scale)
             picked = merged.setdefault((experiment.id, chosen_scale), {})
             for arm in _matching_arms(experiment, arm_part, arms, pattern):
@@ -102,9 +130,9 @@ def select(
                     picked[arm, seed] = None
     result = []
     for (name, chosen_scale), picked in merged.items():
-        order = {arm.id: index for index, arm in enumerate(get(name).arms)}
+        order = {arm.id: index for index, arm in enumerate(whole[name].arms)}
         trials = sorted(picked, key=lambda trial: (order[trial[0]], trial[1]))
-        result.append(Selection(get(name), chosen_scale, tuple(trials)))
+        result.append(Selection(whole[name], chosen_scale, tuple(trials)))
     return result
 
 

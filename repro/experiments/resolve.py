@@ -1,8 +1,8 @@
 """From experiment + scale + arm + seed + the user's changes to one validated `TrialConfig`.
 
 Layers, later ones winning: defaults of the typed settings, the scale, the arm, the scale's values for the arm, and
-`--task`, `--model`, `--set`. A set of changes that alters any field which decides results makes a *variant*: an id with
-a hash (`table1@1a2b3c4d`) and tables of its own.
+`--task`, `--model`, `--set`; `--method` adds an arm. A set of changes that alters any field which decides results makes
+a *variant*: an id with a hash (`table1@1a2b3c4d`) and tables of its own.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from repro import plugins
 from repro.errors import InputError
 from repro.experiments import registry
 from repro.experiments.assign import Assignment, apply, check_assignments, parse_assignment
@@ -42,21 +43,28 @@ class Changes:
     sets: tuple[Assignment, ...] = ()
     task: str | None = None
     model: Mapping[str, Any] | None = field(default=None, hash=False)  # a trial config's `base`
+    methods: tuple[str, ...] = ()  # that `registry.with_methods` adds as arms
 
     def __bool__(self) -> bool:
-        return bool(self.sets or self.task or self.model)
+        return bool(self.sets or self.task or self.model or self.methods)
 
 
 UNCHANGED = Changes()
 
 
-def parse_changes(sets: Iterable[str] = (), task: str | None = None, model: str | None = None) -> Changes:
-    """The changes of `--set`, `--task` and `--model`; InputError for what cannot be one whatever the experiment."""
-    if task is not None:
-        known = list(catalogue.TASKS)
-        if task not in known:
-            raise InputError(f"--task: unknown task {task!r}: {registry.suggest(task, known)}")
-    return Changes(tuple(map(parse_assignment, sets)), task, None if model is None else parse_model(model))
+def parse_changes(
+    sets: Iterable[str] = (), task: str | None = None, model: str | None = None, methods: Iterable[str] = ()
+) -> Changes:
+    """The changes of `--set`, `--task`, `--model` and `--method`; loads the plug-ins that they name.
+
+    Raises InputError for what cannot be a change whatever the experiment.
+    """
+    return Changes(
+        tuple(map(parse_assignment, sets)),
+        None if task is None else plugins.add("task", task),
+        None if model is None else parse_model(model),
+        tuple(dict.fromkeys(plugins.add("method", text) for text in methods)),
+    )
 
 
 def parse_model(text: str) -> dict[str, Any]:
@@ -141,6 +149,8 @@ def variant_of(experiment: Experiment, scale: str, changes: Changes) -> str | No
     altered = {}
     for arm in experiment.arms:
         plain = flatten(resolve(experiment, scale, arm.id, 0).to_json())
+        if arm.id in changes.methods:  # all of its method is a change
+            plain = {name: value for name, value in plain.items() if not name.startswith("method.")}
         changed = flatten(resolve(experiment, scale, arm.id, 0, changes).to_json())
         difference = {
             name: changed.get(name)
@@ -182,7 +192,8 @@ def _replace_task(name: str, base: Mapping[str, Any]) -> dict[str, Any]:
         raise InputError(
             f"--task {name} needs --model: the micro base model is trained on generated tasks and cannot read real text"
         )
-    return {"name": name, "options": {}}
+    source = {"source": catalogue.SOURCES[name]} if name in catalogue.SOURCES else {}
+    return {"name": name, "options": {}, **source}
 
 
 def _fit_lengths(train: dict[str, Any], evaluation: dict[str, Any], name: str, scale: str) -> None:

@@ -131,10 +131,15 @@ Metrics = dict[str, tuple[Tensor, Tensor]]
 
 
 class Method(ABC):
-    """One algorithm. Subclasses set `name`, `Config` (a dataclass of `repro.methods.configs`) and the three methods."""
+    """One algorithm. Subclasses set `name`, `Config` (a `repro.methods.options.MethodConfig`) and the three methods.
+
+    `semantics` is for plug-ins, whose trials are also told apart by the hash of their code: raise it where the same
+    code gives other results. The suite's own methods are counted in `repro.methods.configs.SEMANTICS`.
+    """
 
     name: ClassVar[str]
     Config: ClassVar[type]
+    semantics: ClassVar[int] = 1
 
     def __init__(self, config):
         self.config = config

@@ -206,6 +206,11 @@ SEMANTICS: dict[str, int] = {
     "ksample": 1, "pkpo": 1, "passk-training": 1, "sgrpo": 1, "tspmo": 1, "krpo": 1, "grpo-entropy": 1,
 }  # fmt: skip
 
+# sha256 of the code of methods that are plugged in (`repro.plugins`): part of a trial's identity as the number is.
+SOURCES: dict[str, str] = {}
+
+IDENTITY = ("name", "semantics", "source")  # in a method entry beside the fields of the config
+
 VERDICT_SEMANTICS = 1  # of the wrapper that turns a method into its -v form
 
 TRAINED = tuple(name for name in CONFIGS if name != "none")  # every one of them has a form with verdicts, <name>-v
@@ -235,13 +240,14 @@ def build(name: str, options: dict[str, Any] | None = None) -> MethodConfig:
 
 
 def to_json(name: str, config: MethodConfig) -> dict[str, Any]:
-    """The `method` entry of a trial config: name, semantics version and every resolved field."""
-    return {"name": name, "semantics": SEMANTICS[name], **asdict(config)}
+    """The `method` entry of a trial config: name, semantics version, source of a plug-in, and every resolved field."""
+    source = {"source": SOURCES[name]} if name in SOURCES else {}
+    return {"name": name, "semantics": SEMANTICS[name], **source, **asdict(config)}
 
 
 def from_json(method: dict[str, Any]) -> tuple[str, MethodConfig]:
-    """Inverse of `to_json`. The semantics number is identity, not an option: other versions are read as they are."""
+    """Inverse of `to_json`. Semantics and source are identity, not options: other versions are read as they are."""
     if "name" not in method:
         raise InputError("a method entry needs a name")
-    options = {key: value for key, value in method.items() if key not in ("name", "semantics")}
+    options = {key: value for key, value in method.items() if key not in IDENTITY}
     return method["name"], build(method["name"], options)

@@ -97,6 +97,15 @@ def _typed(value: Any, hint: Any) -> Any:
     return _BAD
 
 
+def is_option(hint: Any) -> bool:
+    """Whether a config field may have the annotation `hint`: what `_typed` reads and `_wanted` names."""
+    if get_origin(hint) is Literal:
+        return all(isinstance(word, str) for word in get_args(hint))
+    if get_origin(hint) in (Union, UnionType):
+        return all(map(is_option, get_args(hint)))
+    return hint in (bool, int, float, NoneType)
+
+
 def _wanted(hint: Any) -> str:
     """The annotation in words, for an error message."""
     if get_origin(hint) is Literal:

@@ -218,11 +218,17 @@ def _scale_of(suffix: str) -> str:
     return first if first in ("smoke", "small", "paper") else "micro"
 
 
+_CHANGING = ("--set", "--task", "--model", "--method")  # options that make a variant
+
+
 def reproduce(experiment: Experiment, chosen: Sequence[Record], scale: str) -> str:
     """The command that makes these records again. Of a changed run: its own, less what does not decide results."""
     seeds = len({r["seed"] for r in chosen})
     if chosen and chosen[0].get("variant"):
-        words = min(str(r.get("provenance", {}).get("command", "")) for r in chosen).split()
+        commands = [str(r.get("provenance", {}).get("command", "")).split() for r in chosen]
+        # Trials that the variant shares with the experiment may come from its plain command.
+        own = [words for words in commands if any(word.partition("=")[0] in _CHANGING for word in words)]
+        words = min(own or commands)
         return " ".join(_without(words, ("--root", "--jobs", "--data-dir"), ("--json",)))
     command = f"repro run {experiment.id}"
     settings = experiment.scales.get(scale)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from repro.store.bandit import check_tabular
+from repro.store.entries import check_base, check_method, check_task
 from repro.store.typed import build, lists_to_tuples, not_negative, plain, positive, require
 
 Scale = Literal["smoke", "micro", "small", "paper"]
@@ -231,9 +232,10 @@ class TrialConfig:
     seed: int
     """The one seed from which all randomness of the trial is derived."""
     method: dict[str, Any]
-    """{"name", "semantics", and every field of the method's config}; {"name": "none"} evaluates the base model."""
+    """{"name", "semantics", and every field of the method's config}; {"name": "none"} evaluates the base model. That of
+    a plug-in also has a "source": sha256 of its code."""
     task: dict[str, Any]
-    """{"name", "options": the task's keyword arguments}."""
+    """{"name", "options": the task's keyword arguments}; of a plug-in also "source", as in `method`."""
     base: dict[str, Any]
     """{"kind": "micro", "recipe"}, {"kind": "hub", "id", "revision"}, {"kind": "folder", "path"}, or of a bandit
     {"kind": "tabular", "instances"}: policies, each uniform over the actions. A "task": what a micro model learns."""
@@ -278,13 +280,10 @@ class TrialConfig:
         if self.variant is not None:
             require(bool(re.fullmatch(r"[0-9a-f]{8}", self.variant)), f"variant={self.variant!r} is not 8 hex digits")
         require(0 <= self.seed < 2**32, f"seed={self.seed} must lie in [0, 2**32)")
-        for name in ("method", "task"):
-            text = getattr(self, name).get("name")
-            require(isinstance(text, str) and text != "", f'{name} needs a "name"')
-        n = self.method.get("n", 1)
-        require(type(n) is int and n > 0, f"method.n={n!r} must be a positive whole number")
-        _check_base(self.base)
-        self.train.validate(n=n if self.trains else 1)
+        check_method(self.method)
+        check_task(self.task)
+        check_base(self.base)
+        self.train.validate(n=self.n if self.trains else 1)
         self.evaluation.validate()
         if self.tabular:
             check_tabular(self)
@@ -308,13 +307,3 @@ def experiment_id(experiment: str, scale: str, variant: str | None = None) -> st
     """Folder and table name of an experiment at a scale, as in `TrialConfig.experiment_id`."""
     parts = ([] if scale == "micro" else [scale]) + ([variant] if variant else [])
     return experiment + ("@" + "-".join(parts) if parts else "")
-
-
-def _check_base(base: dict[str, Any]) -> None:
-    needed = {"micro": "recipe", "hub": "id", "folder": "path", "tabular": "instances"}
-    kind = base.get("kind")
-    require(kind in needed, f"base.kind={kind!r} is unknown: use one of {', '.join(needed)}")
-    require(bool(base.get(needed[kind])), f"base.{needed[kind]} is missing for base.kind={kind}")
-    if "task" in base:
-        named = isinstance(base["task"], dict) and bool(base["task"].get("name"))
-        require(kind == "micro" and named, 'base.task is {"name", "options"} of what a micro model learns, of no other')

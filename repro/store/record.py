@@ -144,6 +144,7 @@ class Provenance(TypedDict):
     finished: str | None
     command: str
     measured_on: str  # hardware in words
+    plugins: NotRequired[list[dict[str, Any]]]  # {"kind", "name", "file", "distribution", "version", "sha256"}
     sandbox: NotRequired[str]  # how model-written code was locked in ("none: --unsafe-code"); absent: none was run
 
 

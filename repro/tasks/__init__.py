@@ -28,8 +28,9 @@ def load(name: str, options: Mapping[str, Any] | None = None, data_dir: Path | N
         raise InputError(f"unknown task {name!r}: did you mean {', '.join(near)}?")
     info = TASKS[name]
     cls = getattr(import_module(info.module), info.cls)
-    fixed = {} if info.generated else {"name": name, "data_dir": data_dir}
-    known = [parameter for parameter in inspect.signature(cls).parameters if parameter not in ("name", "data_dir")]
+    parameters = inspect.signature(cls).parameters
+    fixed = {key: value for key, value in {"name": name, "data_dir": data_dir}.items() if key in parameters}
+    known = [parameter for parameter in parameters if parameter not in ("name", "data_dir")]
     unknown = [option for option in options or {} if option not in known]
     if unknown:
         raise InputError(f"task {name} has no option {unknown[0]!r}: it has {', '.join(known)}")

@@ -124,6 +124,7 @@ def _micro(config, data_dir, emit) -> Base:
         "recipe": recipe.to_json(),
         "task": named["name"],
         "options": named.get("options", {}),
+        **source_of(named),
         "template": task.template.sha256,
         "vocabulary": task.vocabulary(),
     }
@@ -147,6 +148,11 @@ def _one_template(learnt, asked) -> None:
             f"the base learns {learnt.name} with template {learnt.template.name}, task {asked.name} asks with "
             f"{asked.template.name}: set the task's option template to {learnt.template.name}"
         )
+
+
+def source_of(task: dict) -> dict:
+    """The hash of a plugged-in task's code, as an entry of what identifies things made with it."""
+    return {"source": task["source"]} if "source" in task else {}
 
 
 @contextlib.contextmanager

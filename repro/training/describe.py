@@ -7,6 +7,7 @@ import resource
 import time
 from collections.abc import Sequence
 
+from repro.plugins import provenance as plugged_in
 from repro.store.provenance import collect
 from repro.store.record import SCHEMA
 from repro.tasks import sandbox
@@ -25,10 +26,12 @@ def utc(seconds: float) -> str:
 def provenance(started: float, setups: Sequence[Setup]) -> dict:
     """Where, when and by which command; never part of the trial's key."""
     isolation = sandbox.describe() if any(setup.executes for setup in setups) else None
+    plugins = {one["name"]: one for setup in setups for one in plugged_in(setup.config)}
     return {
         **collect(os.environ.get("REPRO_COMMAND", ""), isolation),
         "started": utc(started),
         "finished": utc(time.time()),
+        **({"plugins": list(plugins.values())} if plugins else {}),
     }
 
 

@@ -24,6 +24,7 @@ from repro.cost.flops import ForwardFlops
 from repro.cost.peak import phase_peaks
 from repro.errors import InputError
 from repro.methods.catalogue import create
+from repro.plugins import ensure
 from repro.store.config import TrialConfig
 from repro.store.files import write_whole
 from repro.tasks import verdict
@@ -47,6 +48,7 @@ class Phases:
         if not config.trains:
             raise InputError(f"arm {config.arm} trains nothing, so there is no step to plan; name another arm")
         self.config, self.train, self.cache = config, config.train, cache
+        ensure(config)
         self.method = create(config.method)
         self.needs = self.method.needs()
         self.micro, self.per_update, self.per_batch = split_plan(self.train, self.needs, config.n)

@@ -14,6 +14,8 @@ from repro.cost.flops import ForwardFlops
 from repro.cost.phases import PhaseTimer
 from repro.errors import InputError
 from repro.methods.catalogue import create
+from repro.methods.guard import Guarded
+from repro.plugins import ensure
 from repro.sampling.vllm_backend import require
 from repro.store.config import TrialConfig
 from repro.store.key import trial_key
@@ -31,13 +33,14 @@ class Setup:
 
     def __init__(self, config: TrialConfig, data_dir: Path | None, emit):
         self.config, self.data_dir = config, data_dir
+        ensure(config)
         if "vllm" in (config.evaluation.backend, config.train.backend):
             require()  # before anything is trained
         self.task = tasks.load(config.task["name"], config.task.get("options", {}), data_dir)
         self.trained = config.method["name"] != "none"
         if self.trained:
             self.method = create(config.method)
-            split_plan(config.train, self.method.needs(), config.n)  # sizes that do not fit are refused now
+            split_plan(config.train, self.guarded.needs(), config.n)  # sizes that do not fit are refused now
         splits = self.task.splits
         if self.trained and "rl" not in splits:
             raise InputError(f"task {self.task.name} has no training prompts; it can only be evaluated")
@@ -64,6 +67,11 @@ class Setup:
             self.verdict_tokens(load_tokenizer(self.base.folder), [0])  # refused now, not after training
         self.key = trial_key(config, self.hashes)
         self.timer = PhaseTimer("cuda" if torch.cuda.is_available() else "cpu")
+
+    @cached_property
+    def guarded(self):
+        """The method as it is trained with: the answers of a plug-in are checked, those of the suite are tested."""
+        return Guarded(self.method) if "source" in self.config.method else self.method
 
     def _evaluation_set(self, item):
         task = self.task if item.task is None else tasks.load(item.task, dict(item.options), self.data_dir)
@@ -145,7 +153,7 @@ class Setup:
         settings = settings or self.config.train
         return SuiteTrainer(
             base=self.base.folder,
-            method=self.method,
+            method=self.guarded,
             task=self.task,
             prompts=self.rl,
             prompt_ids=encode(tokenizer, self.task, self.rl, settings.max_prompt),

@@ -32,6 +32,7 @@ from repro.store.key import content_hash
 from repro.store.lock import TrialLock
 from repro.store.workspace import Workspace
 from repro.tasks.outcome import Outcome
+from repro.training.base import source_of
 from repro.training.evaluate import Policy, encode
 from repro.training.sampled import graded_texts
 
@@ -85,6 +86,7 @@ def _identity(setup) -> dict:
         "prompts": setup.hashes["prompts"]["rl"],
         "task": setup.config.task["name"],
         "options": setup.config.task.get("options", {}),
+        **source_of(setup.config.task),
         "samples": setup.method.needs().prompt_samples,
         "temperature": train.temperature,
         "max_completion": train.max_completion,
@@ -96,7 +98,7 @@ def _identity(setup) -> dict:
 
 
 def _result(setup, key: str, rewards: Tensor, found: list[dict]) -> Stage1:
-    values, keeps = setup.method.prompt_values(rewards), setup.method.kept_prompts(rewards)
+    values, keeps = setup.guarded.prompt_values(rewards), setup.guarded.kept_prompts(rewards)
     kept = keeps.nonzero().flatten().tolist()
     prompts = setup.config.train.completions_per_step // setup.method.rows_per_prompt
     if len(kept) < min(prompts, len(rewards)):

@@ -12,8 +12,8 @@ PACKAGE = Path(__file__).resolve().parents[2] / "repro"
 RANK = {
     "errors": 0, "store": 1, "statistics": 1, "papers": 1,
     "methods": 2, "tasks": 2, "sampling": 2, "cost": 2,
-    "evaluation": 3, "training": 4,
-    "experiments": 5, "report": 6, "launch": 5,
+    "evaluation": 3, "plugins": 3, "training": 4, "skeleton": 4,
+    "experiments": 5, "report": 6, "launch": 5, "testing": 5,
     "cli": 7,
 }  # fmt: skip
 # What `methods`, `statistics` and the evaluation estimators may import of the suite: they are usable alone.

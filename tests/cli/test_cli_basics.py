@@ -108,8 +108,8 @@ def test_list_json(cli_json):
     assert set(table1) == {"id", "title", "paper", "summary", "scales", "arms", "claims"}
     assert {"id", "display", "method", "core"} == set(table1["arms"][0])
     assert {"experiment", "id", "paper", "kind", "metric", "arm", "against", "sentence"} == set(found["claims"][0])
-    assert {"name", "summary", "paper"} == set(found["methods"][0])
-    assert {"name", "summary", "generated", "hub", "licence"} == set(found["tasks"][0])
+    assert {"name", "summary", "paper", "plugin"} == set(found["methods"][0])
+    assert {"name", "summary", "generated", "hub", "licence", "plugin"} == set(found["tasks"][0])
 
 
 def test_list_text_names_everything(cli, cli_json):

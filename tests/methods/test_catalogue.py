@@ -18,7 +18,7 @@ from repro.methods import base, catalogue, configs
 FOLDER = Path(repro.methods.__file__).parent
 SUPPORT = {
     "__init__", "base", "catalogue", "configs", "options", "regression_configs", "ksample_configs", "token_configs",
-    "terms",
+    "terms", "guard",
 }  # fmt: skip
 PLAIN = [entry for entry in catalogue.METHODS.values() if entry.inner is None]
 
