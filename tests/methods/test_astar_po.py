@@ -13,9 +13,9 @@ from torch.nn.functional import one_hot
 from repro.errors import InputError
 from repro.methods import catalogue
 from repro.methods.astar_po import astar_po_loss, optimal_value
+from repro.testing.toy import gradient, make_setup, micro_batch, policy_gradient, ragged_mask, total_loss
 
 from . import tabular
-from .invariance import gradient, make_setup, micro_batch, policy_gradient, ragged_mask, total_loss
 
 ALL = [torch.arange(8)]
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from repro.methods import catalogue
+from repro.testing.toy import make_setup, micro_batch, total_loss
 
-from .invariance import METHOD_OPTIONS, make_setup, micro_batch, option_id, total_loss
+from .invariance import METHOD_OPTIONS, option_id
 
 # Their ratio is 1 with one update per batch.
 RATIO_ONE = (

@@ -18,8 +18,7 @@ from repro.methods import catalogue
 from repro.methods.grpo import group_advantages
 from repro.methods.rloo import leave_one_out_advantages
 from repro.methods.terms import clipped_surrogate, k3
-
-from .invariance import gradient, make_setup, micro_batch, policy_gradient
+from repro.testing.toy import gradient, make_setup, micro_batch, policy_gradient
 
 ALL = [torch.arange(8)]
 rewards_strategy = st.lists(st.floats(-2, 2, width=32), min_size=4, max_size=24).map(lambda r: r[: len(r) // 4 * 4])

@@ -14,8 +14,7 @@ from repro.errors import InputError
 from repro.methods import catalogue
 from repro.methods.grpo import group_advantages
 from repro.methods.grpo_entropy import high_entropy_tokens
-
-from .invariance import gradient, make_setup, policy_gradient, ragged_mask
+from repro.testing.toy import gradient, make_setup, policy_gradient, ragged_mask
 
 ALL = [torch.arange(8)]
 

@@ -15,8 +15,7 @@ from repro.methods import catalogue, krpo
 from repro.methods.grpo import group_advantages
 from repro.methods.krpo import averaged_advantages, control_advantages, kalman_advantages, order_dependence
 from repro.methods.rloo import leave_one_out_advantages
-
-from .invariance import gradient, make_setup, policy_gradient
+from repro.testing.toy import gradient, make_setup, policy_gradient
 
 rewards_of = lambda *values: torch.tensor([values], dtype=torch.float64)  # noqa: E731
 groups = st.lists(st.floats(-3, 3), min_size=1, max_size=9).map(lambda values: rewards_of(*values))

@@ -14,9 +14,9 @@ from repro.errors import InputError
 from repro.methods import catalogue, configs
 from repro.methods.ksample import OBJECTIVES, advantages
 from repro.methods.rloo import leave_one_out_advantages
+from repro.testing.toy import gradient, make_setup, micro_batch
 
 from .enumeration import PI, REWARDS, THETA, estimates, moments, setting, true_gradient
-from .invariance import gradient, make_setup, micro_batch
 
 CASES = [(objective, k) for objective in OBJECTIVES for k in (2, 3, 4)]
 cases = pytest.mark.parametrize(("objective", "k"), CASES)

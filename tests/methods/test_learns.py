@@ -11,8 +11,7 @@ import torch
 
 from repro.methods import catalogue
 from repro.methods.base import GenerationBatch
-
-from .invariance import Setup, micro_batch, permute_units, total_loss
+from repro.testing.toy import Setup, micro_batch, permute_units, total_loss
 
 VOCABULARY, LENGTH, ROWS = 4, 3, 64
 TARGET = torch.tensor([2, 1, 3])

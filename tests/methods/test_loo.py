@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from repro.methods import catalogue
 from repro.methods.grpo import group_advantages
 from repro.methods.rloo import leave_one_out_advantages
-
-from .invariance import gradient, make_setup, micro_batch, policy_gradient
+from repro.testing.toy import gradient, make_setup, micro_batch, policy_gradient
 
 ALL = [torch.arange(8)]
 

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from repro.methods import catalogue
 from repro.methods.ppo import explained_variance, gae, token_rewards, value_error, whiten
-
-from .invariance import gradient, make_setup, micro_batch, policy_gradient, ragged_mask, total_loss
+from repro.testing.toy import gradient, make_setup, micro_batch, policy_gradient, ragged_mask, total_loss
 
 ALL = [torch.arange(8)]
 

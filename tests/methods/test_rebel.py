@@ -14,9 +14,9 @@ from torch.nn.functional import one_hot
 from repro.errors import InputError
 from repro.methods import catalogue
 from repro.methods.rebel import rebel_loss
+from repro.testing.toy import gradient, make_setup, micro_batch, policy_gradient, ragged_mask
 
 from . import tabular
-from .invariance import gradient, make_setup, micro_batch, policy_gradient, ragged_mask
 
 ALL = [torch.arange(8)]
 # Every ordered pair of different rows of the tree, row 2p against row 2p + 1.

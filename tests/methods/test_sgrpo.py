@@ -12,8 +12,7 @@ from repro.methods import catalogue
 from repro.methods.grpo import group_advantages
 from repro.methods.sgrpo import READINGS, Sgrpo
 from repro.methods.terms import selected_loss
-
-from .invariance import gradient, make_setup, micro_batch, policy_gradient
+from repro.testing.toy import gradient, make_setup, micro_batch, policy_gradient
 
 ALL = [torch.arange(8)]
 

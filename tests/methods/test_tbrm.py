@@ -14,8 +14,7 @@ from torch.nn.functional import one_hot
 from repro.methods import catalogue
 from repro.methods.brm import token_residuals
 from repro.methods.tbrm import tbrm_loss, trajectory_residual
-
-from .invariance import gradient, make_setup, micro_batch, ragged_mask
+from repro.testing.toy import gradient, make_setup, micro_batch, ragged_mask
 
 EXACT = {"rtol": 0.0, "atol": 1e-12}
 

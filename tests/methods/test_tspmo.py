@@ -15,8 +15,7 @@ from repro.errors import InputError
 from repro.methods import catalogue
 from repro.methods.base import GenerationBatch
 from repro.methods.tspmo import prefix_advantages, tree_advantages
-
-from .invariance import gradient, make_setup, micro_batch, policy_gradient
+from repro.testing.toy import gradient, make_setup, micro_batch, policy_gradient
 
 ALL = [torch.arange(8)]
 END = ord("$")

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from repro.errors import InputError
 from repro.methods import catalogue, configs
 from repro.methods.verified import verdict_labels, verdict_weights, verified
-
-from .invariance import gradient, make_setup, micro_batch, total_loss
+from repro.testing.toy import gradient, make_setup, micro_batch, total_loss
 
 ALL = [torch.arange(8)]
 every_method = pytest.mark.parametrize("name", configs.TRAINED)

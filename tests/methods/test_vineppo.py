@@ -14,8 +14,7 @@ from repro.errors import InputError
 from repro.methods import catalogue
 from repro.methods.terms import clamped_k3, k3
 from repro.methods.vineppo import KL_LIMIT, LONG, TINY, capped_values, split_steps, step_advantages
-
-from .invariance import gradient, make_setup, micro_batch, policy_gradient
+from repro.testing.toy import gradient, make_setup, micro_batch, policy_gradient
 
 ALL = [torch.arange(8)]
 
