@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +103,10 @@ def stored_configs(
     """Today's config of every trial that has a record; arms the experiment no longer has are left out."""
     arms = {arm.id for arm in experiment.arms}
     trials = sorted({(r["arm"], r["seed"]) for r in trial_records(stored) if r["arm"] in arms})
-    return [resolve(experiment, scale, arm, seed, changes, variant) for arm, seed in trials]
+    of_arm = {
+        arm: resolve(experiment, scale, arm, 0, changes, variant) for arm in dict.fromkeys(arm for arm, _ in trials)
+    }
+    return [replace(of_arm[arm], seed=seed) for arm, seed in trials]
 
 
 def timing_record(stored: Sequence[Record], records: Sequence[Record]) -> Record | None:
@@ -214,26 +217,25 @@ def finish(selection: Selection, changes: Changes, workspace: Workspace) -> Fini
     return Finished(name, made, comparison, records)
 
 
-def report_stored(name: str, workspace: Workspace, stored: Sequence[Record]) -> Report:
-    """Tables and figures of one experiment id (`table1@smoke-1a2b3c4d`) from stored records alone."""
-    from repro.report import report
+@dataclass(frozen=True)
+class Stored:
+    """What a report of one experiment id rests on."""
 
-    experiment, records, timing, plan = reported_records(name, stored)
-    return report(experiment, records, timing, workspace.root, name.removeprefix(experiment.id), plan=plan)
+    experiment: Experiment
+    records: list[Record]
+    timing: Record | None
+    plan: Record | None
+    suffix: str  # scale and variant, as table and file names have them
+
+    def compile(self) -> Report:
+        """What `report_stored` says, without writing anything."""
+        from repro.report.build import compile_report
+
+        return compile_report(self.experiment, self.records, self.timing, self.suffix, self.plan)
 
 
-def compile_stored(name: str, stored: Sequence[Record]) -> Report:
-    """What `report_stored` says, without writing anything."""
-    from repro.report.build import compile_report
-
-    experiment, records, timing, plan = reported_records(name, stored)
-    return compile_report(experiment, records, timing, name.removeprefix(experiment.id), plan)
-
-
-def reported_records(
-    name: str, stored: Sequence[Record]
-) -> tuple[Experiment, list[Record], Record | None, Record | None]:
-    """The experiment of an id, and of its stored records the trials, timing and plan that its report is made from.
+def select_stored(name: str, stored: Sequence[Record]) -> Stored:
+    """What counts for the experiment id `name` (`table1@smoke-1a2b3c4d`) among its stored records.
 
     Records of the experiment as registered today come first; if there is none (an older definition, or a variant, whose
     changes are known only to its records), the newest record of every trial counts. Methods that were plugged into a
@@ -250,5 +252,13 @@ def reported_records(
         records = current(stored_configs(experiment, scale, stored), stored)
     arms = {arm.id for arm in experiment.arms}
     records = records or newest(r for r in trial_records(stored) if r["arm"] in arms)
-    timing, plan = timing_record(stored, records), plan_record(stored, experiment if variant is None else None)
-    return experiment, records, timing, plan
+    plan = plan_record(stored, experiment if variant is None else None)
+    return Stored(experiment, records, timing_record(stored, records), plan, name.removeprefix(experiment.id))
+
+
+def report_stored(name: str, workspace: Workspace, stored: Sequence[Record]) -> Report:
+    """Tables and figures of one experiment id from stored records alone."""
+    from repro.report import report
+
+    chosen = select_stored(name, stored)
+    return report(chosen.experiment, chosen.records, chosen.timing, workspace.root, chosen.suffix, plan=chosen.plan)

@@ -1,7 +1,9 @@
 """Write tables and figures from stored records alone; trains nothing. Without an ID: everything the workspace has.
 
---published takes the records that ship with the repository instead of the workspace's. JSON keys: reports [{id,
-experiment, title, scale, setting, arms, claims, noise_floor, ledger, reported, command, files}].
+--published takes the records that ship with the repository instead of the workspace's. --html writes pages for a
+browser, of the published and of the workspace's results, into one folder that needs no network. JSON keys: reports
+[{id, experiment, title, scale, setting, arms, claims, noise_floor, ledger, reported, command, files}]; with --html:
+html {folder, index, reports [{origin, id}], claims {verdict: number}}.
 """
 
 from __future__ import annotations
@@ -19,11 +21,17 @@ def add_arguments(parser) -> None:
     parser.add_argument("ids", nargs="*", metavar="ID", help="table1, table1@smoke, table1@1a2b3c4d, or a glob")
     add_scale(parser)
     parser.add_argument("--published", action="store_true", help="from the repository's results/, not the workspace")
+    parser.add_argument("--html", action="store_true", help="pages for a browser: claims, arms, methods, questions")
+    parser.add_argument("--out", metavar="FOLDER", help="where --html writes (default: html in the workspace)")
     add_root(parser)
     add_json(parser)
 
 
 def main(args) -> int:
+    if args.html:
+        return pages(args)
+    if args.out:
+        raise InputError("--out says where the pages go: give it together with --html")
     from repro.cli.pipeline import report_stored
     from repro.report.console import final, to_json
     from repro.store.workspace import Workspace
@@ -52,6 +60,33 @@ def main(args) -> int:
     console = Console(width=None if sys.stdout.isatty() else 160)
     for one in made:
         console.print(final(one))
+    return 0
+
+
+def pages(args) -> int:
+    """The report as pages: published results first, then the workspace's."""
+    from repro.cli import site
+    from repro.report.html.claims import count
+    from repro.store.workspace import Workspace
+
+    workspace = Workspace(args.root)
+    bundles = published_bundles()
+    own = [] if args.published else stored_names(workspace)
+    where = "the published results" if args.published else f"{workspace.results} or the published results"
+    known = sorted({*bundles, *own}, key=lambda name: (name.startswith("figure"), name))  # tables first
+    names = wanted(args.ids, args.scale, known, where)
+    sources = [(site.STORED, name) for name in names if name in bundles]
+    sources += [(site.YOURS, name) for name in names if name in own]
+    target = Path(args.out) if args.out else workspace.root / "html"
+    made = site.write(sources, bundles, workspace, target, lambda line: print(f"repro: {line}", file=sys.stderr))
+    counts = dict(count(made.claims))
+    if args.json:
+        reports = [{"origin": origin, "id": name} for origin, name in sources]
+        found = {"folder": str(target), "index": str(target / "index.html"), "reports": reports, "claims": counts}
+        print_json({"html": found})
+    else:
+        words = ", ".join(f"{number} {word}" for word, number in counts.items() if number) or "no claims"
+        print(f"{len(sources)} reports ({words}); open {target / 'index.html'}")
     return 0
 
 

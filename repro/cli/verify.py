@@ -68,7 +68,7 @@ def check_files(folder: Path, made: Path, names: list[str]) -> list[Check]:
 
 def wrong_verdicts(board: Path) -> list[Finding]:
     """Published experiments whose verdicts, computed again from their records, are not those of their table."""
-    from repro.cli.pipeline import compile_stored
+    from repro.cli.pipeline import select_stored
     from repro.report.audit import Finding
     from repro.report.committed import section
     from repro.report.markdown import markdown
@@ -77,7 +77,7 @@ def wrong_verdicts(board: Path) -> list[Finding]:
     findings = []
     for name in bundles(board.parent.parent):
         table = board.parent.parent / "paper_tables" / f"{name}.md"
-        made = markdown(compile_stored(name, read_bundle(bundle_path(board.parent, name))))
+        made = markdown(select_stored(name, read_bundle(bundle_path(board.parent, name))).compile())
         if not table.is_file() or section(table.read_text(encoding="utf-8"), "Claims") != section(made, "Claims"):
             findings.append(Finding(True, "verdicts", None, f"the verdicts of {name} are not those of {table}"))
     return findings

@@ -33,17 +33,19 @@ def markdown(report: Report) -> str:
         parts.append(NO_VERDICT)
     if report.setting:
         parts.append("".join(f"- {key}: {value}\n" for key, value in report.setting.items()))
-    parts += bandit_sections(report) if report.experiment.tabular else _measured(report)
+    parts += measured_sections(report)
     parts += reported(report)
     parts += ["## Claims\n", _claims(report)]
-    if not report.experiment.tabular:
-        parts += ["## Noise floor (A/A)\n", _noise(report)]
+    parts += noise_section(report)
     parts += ["## Where this differs from the paper\n", _ledger(report)]
     parts += ["## Reproduce\n", f"```\n{report.command}\n```\n"]
     return "\n".join(parts)
 
 
-def _measured(report: Report) -> list[str]:
+def measured_sections(report: Report) -> list[str]:
+    """What the suite measured, with the notes that belong to it."""
+    if report.experiment.tabular:
+        return bandit_sections(report)
     parts = ["## Measured by this suite\n", markdown_table(*measured_columns(report)), _measured_notes(report)]
     if any(len(row.sets) > 1 for row in report.rows):
         parts += ["### Each set\n", _sets_table(report.rows)]
@@ -189,6 +191,11 @@ def _claims(report: Report) -> str:
         markdown_table(header, cells, numbers_from=7)
         + f"\nVerdicts are computed from the records and hold for scale {report.scale} only{shapes}.\n"
     )
+
+
+def noise_section(report: Report) -> list[str]:
+    """Each arm against itself; nothing for bandits, whose numbers have no such noise."""
+    return [] if report.experiment.tabular else ["## Noise floor (A/A)\n", _noise(report)]
 
 
 def _noise(report: Report) -> str:

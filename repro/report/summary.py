@@ -186,7 +186,8 @@ def _status(own: list[Record], wanted: list[int]) -> str:
             error = r["error"] or {}
             at = "" if error.get("step") is None else f" at step {error['step']}"
             parts.append(f"failed{at} (seed {r['seed']}: {error.get('message', 'no message')})")
-    missing = [s for s in wanted if s not in {r["seed"] for r in own}]
+    known = {r["seed"] for r in own}
+    missing = [s for s in wanted if s not in known]
     if missing:
         parts.append("not run: seed " + ", ".join(map(str, missing)))
     if not parts:

@@ -47,7 +47,7 @@ def encode_greedy(letters: Any, truncated: Any) -> str:
 def decode(samples: list[str]) -> Outcomes:
     """Q strings of n letters to arrays (Q, n); `InputError` if ragged or with another letter."""
     width = len(samples[0]) if samples else 0
-    if any(len(row) != width for row in samples):
+    if len(set(map(len, samples))) > 1:
         raise InputError("outcomes are ragged: every question needs the same number of samples")
     flat = decode_greedy("".join(samples))
     shape = (len(samples), width)
