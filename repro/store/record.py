@@ -247,6 +247,7 @@ def _check_plan(record: dict[str, Any]) -> None:
 
 def _check_outcomes(name: str, entry: Any) -> None:
     where = f"outcomes of {name!r}"
+    _require("/" not in name, f"{where}: the name of a set may hold no slash, which separates it from a metric")
     _require(isinstance(entry, dict), f"{where} are not an object")
     questions, samples, greedy = entry.get("questions"), entry.get("samples"), entry.get("greedy")
     _require(isinstance(questions, list) and isinstance(samples, list), f"{where} lack questions or samples")

@@ -70,7 +70,7 @@ def _table_open(self, tokens, index, options, env) -> str:
     caption = escape(tokens[index].meta["caption"])
     return (
         f'<div class="scroll" role="region" tabindex="0" aria-label="Table: {caption}">'
-        f"<table><caption>{caption}</caption>\n"
+        f'<table><caption class="unseen">{caption}</caption>\n'
     )
 
 

@@ -5,7 +5,7 @@ window.repro = (() => {
   const values = new Map();
   const waiting = new Map();
   const id = (name) => document.getElementById(name);
-  const OUTCOMES = { c: "correct", w: "wrong", u: "no answer found" };
+  const OUTCOMES = new Map([["c", "correct"], ["w", "wrong"], ["u", "no answer found"]]);
 
   function make(tag, attributes = {}, ...children) {
     const element = document.createElement(tag);
@@ -108,7 +108,7 @@ window.repro = (() => {
     const heads = ["Question", "Level", first.display, second.display, "Difference, points"];
     if (greedy) heads.push(`${first.display}, greedy`, `${second.display}, greedy`);
     heads.push("Completions");
-    const table = make("table", {}, make("caption", {}, `Right answers of ${first.display} and ${second.display}, set ${id("set").value}`));
+    const table = make("table", {}, make("caption", { class: "unseen" }, `Right answers of ${first.display} and ${second.display}, set ${id("set").value}`));
     const head = (text, place) => make("th", place > 1 ? { scope: "col", class: "number", "data-first": "descending" } : { scope: "col" }, text);
     table.append(make("thead", {}, make("tr", {}, ...heads.map(head))));
     table.append(make("tbody", {}, ...rows.map((row) => line(row, first, second, greedy))));
@@ -190,7 +190,7 @@ window.repro = (() => {
       return make("li", {}, `Seed ${side.seeds[n]}: ${right} of ${letters.length} right${greedy} `, marks);
     });
     const completions = detail.completions.map(([seed, letter, text]) =>
-      make("li", {}, make("div", {}, `Seed ${seed}: `, make("b", { class: letter.toLowerCase() }, outcome(letter))), make("pre", { tabindex: "0" }, text)));
+      make("li", {}, make("div", {}, `Seed ${seed}: `, make("b", { class: OUTCOMES.has(letter.toLowerCase()) ? letter.toLowerCase() : "" }, outcome(letter))), make("pre", { tabindex: "0" }, text)));
     return make("article", {},
       make("h3", {}, `${side.display}: ${side.right[place]} of ${side.samples} right`),
       make("ul", { class: "seeds", tabindex: "0", "aria-label": `Samples of ${side.display} by seed` }, ...seeds),
@@ -200,7 +200,7 @@ window.repro = (() => {
 
   function outcome(letter) {
     const small = letter.toLowerCase();
-    return (OUTCOMES[small] || "not judged") + (letter && letter !== small ? ", cut off" : "");
+    return OUTCOMES.has(small) ? OUTCOMES.get(small) + (letter === small ? "" : ", cut off") : "not judged";
   }
 
   function add(key, value) {
