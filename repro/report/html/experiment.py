@@ -69,7 +69,8 @@ def _size(path: Path) -> tuple[int, int]:
 
 def settings(experiment: Experiment, records: Sequence[Record]) -> dict[str, list]:
     """`shared`: (field, value) that all arms have; `own`: (arm, [(field, value)]) of what differs."""
-    configs = {r["arm"]: _fields(r["config"]) for r in reversed(records)}
+    one_each = {r["arm"]: r["config"] for r in reversed(records)}
+    configs = {arm: _fields(config) for arm, config in one_each.items()}
     if not configs:
         return {"shared": [], "own": []}
     first = next(iter(configs.values()))
