@@ -123,7 +123,7 @@ def test_report(benchmark, workspaces):
 
 
 def test_pages_open(benchmark, workspaces):
-    """Seconds until a page is there with its table: that of claims, and two arms side by side, 10,000 records behind."""
+    """Seconds until a page and its table are there: the claims, and two arms side by side, 10,000 records behind."""
     playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright and Chromium")
     root = workspaces[SIZES[-1]]
     if not (root / "html").is_dir():

@@ -47,10 +47,10 @@ class Site:
     questions: list[dict[str, Any]] = field(default_factory=list)
 
 
-def write_site(entries: Iterable[Entry], target: Path | str, more_rows: Sequence[board.Row] = ()) -> Site:
+def write_site(entries: Iterable[Entry], target: Path | str, arms: Sequence[board.Row] | None = None) -> Site:
     """The whole report in the folder `target`, which appears at the end or not at all.
 
-    `more_rows`: further rows for the page of all arms (see `repro.report.html.board`), such as reported numbers. Raises
+    `arms`: rows for the page of all arms (see `repro.report.html.board`) instead of those of the reports. Raises
     `InputError` if the folder cannot be written or holds something else.
     """
     site = Site()
@@ -58,7 +58,7 @@ def write_site(entries: Iterable[Entry], target: Path | str, more_rows: Sequence
         for entry in entries:
             _write_entry(entry, root, site)
             del entry  # its records are freed before the next ones are read
-        _write_overview(site, root, more_rows)
+        _write_overview(site, root, board.ranked(site.board) if arms is None else arms)
     return site
 
 
@@ -121,11 +121,11 @@ def _copy(entry: Entry, root: Path) -> list[dict[str, Any]]:
     return figures(entry.report.name, entry.files)
 
 
-def _write_overview(site: Site, root: Path, more_rows: Sequence[board.Row]) -> None:
+def _write_overview(site: Site, root: Path, arms: Sequence[board.Row]) -> None:
     order = sorted(site.experiments, key=lambda one: one["tuning"])
     pages = {
         "index": {"overview": claims.overview(site.claims), "signs": claims.SIGNS, "experiments": order},
-        "arms": {"table": board.table([*board.ranked(site.board), *more_rows])},
+        "arms": {"table": board.table(arms)},
         "methods": {"cards": cards(site.used)},
         "questions": {"index": f"{DATA}/index.js", "any": bool(site.questions)},
     }
