@@ -136,17 +136,42 @@ def export(args) -> int:
 
 def boards(args) -> list[Board]:
     """--file, else the project's leaderboard and the workspace's; InputError if there is none."""
-    from repro.cli.verify import repository
-    from repro.report.boards import open_board
     from repro.store.leaderboard import NAME
     from repro.store.workspace import Workspace
 
-    project, own = repository(), Workspace(args.root).results / NAME
-    shipped = project / "results" / NAME if project else None
-    paths = [args.file] if args.file else [path for path in (shipped, own) if path and path.is_file()]
-    if not paths or not paths[0].is_file():
-        raise InputError(f"there is no leaderboard {paths[0] if paths else own}: repro leaderboard add makes one")
-    return [open_board(path, shipped is not None and path.resolve() == shipped.resolve()) for path in paths]
+    results = Workspace(args.root).results
+    found = boards_at([args.file] if args.file else places(results))
+    if not found:
+        raise InputError(f"there is no leaderboard {args.file or results / NAME}: repro leaderboard add makes one")
+    return found
+
+
+def places(*folders: Path) -> list[Path]:
+    """Where leaderboards may be: with the project, then in the `folders` of results."""
+    from repro.store.leaderboard import NAME
+
+    shipped = _shipped()
+    return [*([shipped] if shipped else []), *(folder / NAME for folder in folders)]
+
+
+def boards_at(paths: list[Path]) -> list[Board]:
+    """The leaderboards among `paths`, as far as there are any; InputError if one is damaged."""
+    from repro.report.boards import open_board
+
+    shipped = _shipped()
+    return [
+        open_board(path, shipped is not None and path.resolve() == shipped.resolve())
+        for path in paths
+        if path.is_file()
+    ]
+
+
+def _shipped() -> Path | None:
+    from repro.cli.verify import repository
+    from repro.store.leaderboard import NAME
+
+    project = repository()
+    return project / "results" / NAME if project else None
 
 
 def target_of(args) -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from repro.cli.pipeline import report_stored, select_stored
+from repro.errors import InputError
 from repro.store.published import read_bundle
 from repro.store.records import load_records
 from repro.store.workspace import Workspace
@@ -15,6 +16,7 @@ from repro.store.workspace import Workspace
 if TYPE_CHECKING:
     from repro.report import Report
     from repro.report.html import Entry, Site
+    from repro.report.standings import Group
 
 STORED, YOURS = "stored", "yours"  # where results are from: published with the suite, or a workspace
 Sources = list[tuple[str, str]]  # (origin, experiment id)
@@ -32,9 +34,28 @@ def write(
 
     gc.disable()  # records are trees: the collector would walk thousands of them again and again, and free nothing
     try:
-        return write_site(entries(), target)
+        return write_site(entries(), target, _groups(sources, workspace, tell))
     finally:
         gc.enable()
+
+
+def _groups(sources: Sources, workspace: Workspace, tell: Callable[[str], None]) -> list[Group]:
+    """What the leaderboard says of these experiments; of the workspace's only where its results are shown."""
+    from repro.cli.leaderboard import boards_at, places
+    from repro.report.boards import trials
+    from repro.report.standings import MOST_ROWS, standings
+
+    own = [workspace] if any(origin == YOURS for origin, _ in sources) else []
+    try:
+        found, _ = trials(boards_at(places(*(one.results for one in own))), *own)
+    except InputError as problem:  # the pages do not hang on it
+        tell(str(problem))
+        return []
+    names = {name for _, name in sources}
+    groups = standings([one for one in found if one.entry.experiment_id in names], top=MOST_ROWS)
+    for problem in (problem for group in groups for problem in group.problems):
+        tell(problem)
+    return groups
 
 
 def _published(name: str, bundle: Path) -> Entry:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from repro.cli.common import columns
-from repro.report.format import MISSING, percent, seconds, size
+from repro.report.format import MISSING, chance, percent, seconds, size
 from repro.report.standings import Group, Row
 
 
@@ -50,7 +50,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         row.display if row.display == row.arm else f"{row.display} ({row.arm})",
         percent(row.estimate),
         f"{percent(row.lo)} to {percent(row.hi)}",
-        _chance(row.p_best),
+        chance(row.p_best),
         str(len(row.seeds)),
         seconds(row.step_seconds),
         seconds(row.train_seconds),
@@ -58,13 +58,6 @@ def _cells(row: Row) -> tuple[str, ...]:
         row.evidence + (", uncommitted changes" if row.dirty else ""),
         "; ".join(row.hardware),
     )
-
-
-def _chance(value: float | None) -> str:
-    """Two decimals; a share of draws is never certain."""
-    if value is None:
-        return MISSING
-    return "<0.01" if value < 0.01 else ">0.99" if value > 0.99 else f"{value:.2f}"
 
 
 def _reported(rows: list[dict[str, Any]]) -> str:

@@ -34,6 +34,13 @@ def percent_interval(mean: float | None, lo: float | None, hi: float | None, dig
     return f"{percent(mean, digits)} ± {percent((hi - lo) / 2, digits)}"
 
 
+def chance(value: float | None) -> str:
+    """A share of random draws with two decimals: it is never certain, so `<0.01` and `>0.99` at the ends."""
+    if value is None:
+        return MISSING
+    return "<0.01" if value < 0.01 else ">0.99" if value > 0.99 else f"{value:.2f}"
+
+
 def signed(value: float | None, digits: int = 2) -> str:
     """As `fixed`, with a plus sign before positive values."""
     text = fixed(value, digits)

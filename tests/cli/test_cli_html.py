@@ -73,6 +73,21 @@ def test_figures_are_drawn_anew_only_after_a_new_record(cli, workspace, drawn, t
     assert drawn == ["table1@smoke"] * 2
 
 
+def test_the_page_of_arms_is_ranked_as_on_the_leaderboard(cli_json, cli, workspace):
+    page = workspace.root / "html" / "arms.html"
+    assert cli("report", "table1@smoke", "--html")[0] == 0
+    assert "P(best)" not in page.read_text() and "Task" not in page.read_text()
+    cli_json("leaderboard", "add", "table1@smoke")
+    assert cli("report", "table1@smoke", "--html")[::2] == (0, "")
+    assert ">Task</th>" in page.read_text() and 'href="yours/table1@smoke.html"' in page.read_text()
+
+
+def test_a_damaged_leaderboard_is_named_and_left_out(cli, workspace):
+    (workspace.results / "leaderboard.jsonl").write_text("torn")
+    code, _, err = cli("report", "table1@smoke", "--html")
+    assert code == 0 and "leaderboard.jsonl" in err and err.count("\n") == 1
+
+
 def test_a_damaged_record_is_named_and_left_out(cli, workspace):
     path = next((workspace.results / "table1@smoke").glob("ppo-n1-seed0-*"))
     path.write_bytes(path.read_bytes()[:-20])

@@ -8,10 +8,11 @@ import pytest
 
 from repro.report.build import report
 from repro.report.html import write_site
-from repro.report.html.board import ranked, table
+from repro.report.html.board import merged, ranked, table
 from repro.report.html.tables import to_html
 from repro.report.html.write import MARKER
 from repro.report.markdown import measured_columns
+from repro.report.standings import Group, Row
 
 from . import synthetic as S
 from .synthetic_site import HOSTILE, Page, entry, hostile, pages
@@ -154,3 +155,33 @@ def test_rows_of_any_source_fill_the_table_of_arms():
     assert [(column.key, values) for column, values in made["filters"]] == [
         ("scale", ["micro", "paper"]), ("evidence", ["stored", "reported"])
     ]  # fmt: skip
+
+
+def test_the_leaderboard_ranks_the_arms_that_it_has_and_adds_imported_ones():
+    reports = ranked(
+        [
+            {"experiment": name, "arm": arm, "display": arm, "scale": "micro", "evidence": "stored",
+             "estimate": estimate, "greedy": 0.75, "link": f"stored/{name}.html"}
+            for name, arm, estimate in (("t", "a", 0.5), ("t", "b", 0.25), ("t", "c", 0.125), ("u", "a", 0.5))
+        ]
+    )  # fmt: skip
+    rows = [board_row("b", 1, "stored", 0.25), board_row("a", 2, "imported", 0.25), board_row("a", 3, "stored", 0.2)]
+    found = merged(reports, [Group("t", "micro", ("chain",), "s", "accuracy", rows)])
+    assert [(row["experiment"], row["arm"], row["evidence"], row["rank"], row["estimate"]) for row in found] == [
+        ("t", "b", "stored", 1, 0.25),
+        ("t", "a", "imported", 2, 0.25),
+        ("t", "a", "stored", 3, 0.2),
+        ("t", "c", "stored", None, 0.125),
+        ("u", "a", "stored", 1, 0.5),
+    ]
+    known, imported = found[0], found[1]
+    assert (known["p_best"], known["greedy"], known["link"]) == (0.75, 0.75, "stored/t.html")
+    assert "link" not in imported and "greedy" not in imported
+    assert merged(reports, []) == reports
+
+
+def board_row(arm, rank, evidence, estimate):
+    return Row(
+        rank, arm, arm.upper(), "grpo", evidence, estimate, 0.1, 0.9, 0.75, (0, 1), 20.0, None, 1024, None, 6400.0,
+        ("a test",), ("abc",), False,
+    )  # fmt: skip

@@ -98,3 +98,8 @@ def test_writing_replaces_whole_files_and_leaves_nothing_behind(tmp_path):
     f.write_text(tmp_path / "a.md", "one")
     f.write_text(tmp_path / "a.md", "two")
     assert [p.name for p in tmp_path.iterdir()] == ["a.md"] and (tmp_path / "a.md").read_text() == "two"
+
+
+def test_a_chance_is_never_certain():
+    values = (None, 0.0, 0.0099, 0.01, 0.496, 0.99, 0.9901, 1.0)
+    assert [f.chance(value) for value in values] == ["–", "<0.01", "<0.01", "0.01", "0.50", "0.99", ">0.99", ">0.99"]

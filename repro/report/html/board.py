@@ -15,7 +15,8 @@ from typing import Any
 
 from repro.experiments.twins import TUNING_SUFFIX
 from repro.report.build import Report
-from repro.report.format import MISSING, count, fixed, percent, seconds, size
+from repro.report.format import MISSING, chance, count, fixed, percent, seconds, size
+from repro.report.standings import Group
 
 Row = dict[str, Any]
 ACCURACY = "accuracy"
@@ -35,11 +36,12 @@ COLUMNS = (
     Column("display", "Arm"),
     Column("experiment", "Experiment", choices=True),
     Column("method", "Method", choices=True),
+    Column("task", "Task", choices=True),
     Column("scale", "Scale", choices=True),
     Column("evidence", "Evidence", choices=True),
     Column("metric", "Metric"),
     Column("estimate", "Estimate [95 %]", number=True),
-    Column("p_best", "P(best)", lambda value: fixed(value, 2), number=True),
+    Column("p_best", "P(best)", chance, number=True),
     Column("greedy", "Greedy %", percent, number=True),
     Column("step_seconds", "Time/step, equal prompts", seconds, number=True),
     Column("train_seconds", "Training time", seconds, number=True),
@@ -93,6 +95,57 @@ def ranked(rows: Iterable[Row]) -> list[Row]:
         for place, row in enumerate(known, start=1):
             result.append({"rank": None if row.get("estimate") is None else place, **row})
     return result
+
+
+def standing(group: Group) -> list[Row]:
+    """The rows of one group of the leaderboard."""
+    return [
+        {
+            "experiment": group.experiment,
+            "arm": row.arm,
+            "display": row.display,
+            "method": row.method,
+            "task": ", ".join(group.tasks),
+            "scale": group.scale,
+            "evidence": row.evidence,
+            "metric": group.metric,
+            "rank": row.rank,
+            "estimate": row.estimate,
+            "lo": row.lo,
+            "hi": row.hi,
+            "p_best": row.p_best,
+            "step_seconds": row.step_seconds,
+            "train_seconds": row.train_seconds,
+            "predicted_peak": row.predicted_peak,
+            "measured_peak": row.measured_peak,
+            "completions": row.completions or None,
+            "seeds": len(row.seeds),
+            "hardware": "; ".join(row.hardware),
+        }
+        for row in group.rows
+    ]
+
+
+def merged(reports: Sequence[Row], groups: Sequence[Group]) -> list[Row]:
+    """The ranked rows of reports, each replaced by the leaderboard's where it has the arm; imported arms are added.
+
+    What only a report knows of an arm (link, greedy accuracy, status) stays. An arm that the leaderboard lacks has no
+    rank beside others of its experiment and evidence that it has: two rankings must not mix.
+    """
+    known = {_arm(row): row for row in reports}
+    board = [{**known.get(_arm(row), {}), **_filled(row)} for group in groups for row in standing(group)]
+    listed, kinds = {_arm(row) for row in board}, {_arm(row)[:2] for row in board}
+    rest = [row | {"rank": None} if _arm(row)[:2] in kinds else row for row in reports if _arm(row) not in listed]
+    order = {name: place for place, name in enumerate(dict.fromkeys(row["experiment"] for row in reports))}
+    return sorted([*board, *rest], key=lambda row: order.get(row["experiment"], len(order)))
+
+
+def _arm(row: Row) -> tuple[str, str, str]:
+    return row["experiment"], row["evidence"], row["arm"]
+
+
+def _filled(row: Row) -> Row:
+    return {key: value for key, value in row.items() if value is not None}
 
 
 def table(rows: Sequence[Row]) -> dict[str, Any]:

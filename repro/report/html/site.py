@@ -21,6 +21,7 @@ from repro.report.html.tables import to_html
 from repro.report.html.write import MARKER, new_folder, write_file
 from repro.report.markdown import measured_sections, noise_section
 from repro.report.reported import reported
+from repro.report.standings import Group
 
 Record = dict[str, Any]
 DATA = "data"  # folder of the scripts with outcomes, within each origin's folder
@@ -47,18 +48,18 @@ class Site:
     questions: list[dict[str, Any]] = field(default_factory=list)
 
 
-def write_site(entries: Iterable[Entry], target: Path | str, arms: Sequence[board.Row] | None = None) -> Site:
+def write_site(entries: Iterable[Entry], target: Path | str, groups: Sequence[Group] = ()) -> Site:
     """The whole report in the folder `target`, which appears at the end or not at all.
 
-    `arms`: rows for the page of all arms (see `repro.report.html.board`) instead of those of the reports. Raises
-    `InputError` if the folder cannot be written or holds something else.
+    `groups`: what the leaderboard says of these experiments. `InputError` if the folder cannot be written or holds
+    something else.
     """
     site = Site()
     with new_folder(target) as root:
         for entry in entries:
             _write_entry(entry, root, site)
             del entry  # its records are freed before the next ones are read
-        _write_overview(site, root, board.ranked(site.board) if arms is None else arms)
+        _write_overview(site, root, board.merged(board.ranked(site.board), groups))
     return site
 
 
