@@ -7,8 +7,8 @@ weights changed under an unchanged config, and then the run, which uses the key,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -119,7 +119,7 @@ def current(configs: Sequence[TrialConfig], records: Iterable[Record]) -> list[R
     """
     from repro.store.records import newest
 
-    wanted = {config.id: config.to_json() for config in configs}
+    wanted = {config.id: content for config, content in zip(configs, _contents(configs), strict=True)}
 
     def belongs(record: Record) -> bool:
         config = wanted.get(record["id"])
@@ -127,6 +127,18 @@ def current(configs: Sequence[TrialConfig], records: Iterable[Record]) -> list[R
         return config is not None and (config == record["config"] or identity(config) == identity(record["config"]))
 
     return newest(filter(belongs, trial_records(records)))
+
+
+def _contents(configs: Sequence[TrialConfig]) -> Iterator[dict[str, Any]]:
+    """`to_json` of each; one that differs from the one before in its seed alone takes that one's, with its own seed."""
+    previous, content = None, {}
+    for config in configs:
+        if previous is not None and replace(config, seed=previous.seed) == previous:
+            content = {**content, "seed": config.seed}
+        else:
+            content = config.to_json()
+        previous = config
+        yield content
 
 
 def to_adopt(configs: Sequence[TrialConfig], records: Sequence[Record]) -> list[tuple[Record, TrialConfig]]:

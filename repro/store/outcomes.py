@@ -15,6 +15,12 @@ import numpy as np
 from repro.errors import InputError
 
 LETTERS = frozenset("cwuCWU")
+# What each letter says, by its ASCII code, in one look for thousands of them; 0 for what is no letter of ours.
+_KNOWN, _CORRECT, _UNPARSED, _TRUNCATED = 1, 2, 4, 8
+_KINDS = np.zeros(256, dtype=np.uint8)
+for _letter in LETTERS:
+    _meaning = {"c": _CORRECT, "u": _UNPARSED}.get(_letter.lower(), 0) | (_TRUNCATED if _letter.isupper() else 0)
+    _KINDS[ord(_letter)] = _KNOWN | _meaning
 KL = {"kl": "sequence", "kl_token": "token"}  # metric -> column of a set's "kl"
 RULES = ("majority", "best", "weighted")  # how one answer is chosen from N samples, see `repro.store.scaling`
 
@@ -56,12 +62,11 @@ def decode(samples: list[str]) -> Outcomes:
 
 def decode_greedy(text: str) -> Outcomes:
     """One string of Q letters to arrays (Q,)."""
-    strange = set(text) - LETTERS
-    if strange:
-        raise InputError(f"outcomes hold the unknown letter {min(strange)!r}: known are c, w, u and their capitals")
-    codes = np.frombuffer(text.encode("ascii"), dtype=np.uint8)
-    lower = codes | 32
-    return Outcomes(lower == ord("c"), lower == ord("u"), codes != lower)
+    kinds = _KINDS[np.frombuffer(text.encode("ascii", errors="replace"), dtype=np.uint8)]
+    if not kinds.all():
+        strange = min(set(text) - LETTERS)
+        raise InputError(f"outcomes hold the unknown letter {strange!r}: known are c, w, u and their capitals")
+    return Outcomes(kinds & _CORRECT > 0, kinds & _UNPARSED > 0, kinds & _TRUNCATED > 0)
 
 
 def question_scores(entry: dict[str, Any], metric: str) -> np.ndarray:

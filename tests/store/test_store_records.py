@@ -110,6 +110,7 @@ def test_damaged_file_is_no_cache_and_is_replaced_by_the_next_run(tmp_path, make
         ({"outcomes": {"chain": {"questions": ["a"], "samples": ["cw"], "lenient": [3]}}}, "lenient count of 0 to 2"),
         ({"outcomes": {"chain": {"questions": ["a"], "samples": ["cw"], "lenient": [1, 1]}}}, "lenient count"),
         ({"outcomes": {"chain": {"questions": ["a", "b"], "samples": ["cw", "c"]}}}, "ragged"),
+        ({"outcomes": {"a/b": {"questions": ["a"], "samples": ["cw"]}}}, "no slash"),
         ({"status": "failed"}, "error"),
         ({"metrics": {"chain/accuracy": float("nan")}}, "JSON"),
     ],
@@ -254,3 +255,16 @@ def test_cache_folder(monkeypatch, tmp_path):
     monkeypatch.delenv("REPRO_CACHE_DIR")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert user_cache() == tmp_path / "repro-bench"
+
+
+def test_equal_questions_and_outcomes_of_several_records_are_kept_once(make_record):
+    one, two = (decode_record(encode_record(make_record()), "here") for _ in range(2))
+    (first,), (second,) = (record["outcomes"].values() for record in (one, two))
+    assert first["questions"] is not second["questions"]
+    for name in ("questions", "samples"):
+        assert all(a is b for a, b in zip(first[name], second[name], strict=True))
+
+
+def test_a_failed_record_may_have_any_outcomes(make_record):
+    record = make_record(status="failed", error={"message": "no", "step": None}, outcomes={"chain": None})
+    assert decode_record(encode_record(record), "here") == record

@@ -209,6 +209,8 @@ window.repro = (() => {
   }
 
   if (id("first")) {
+    id("needs-script").hidden = true;
+    id("choose").hidden = false;
     [id("first"), id("second")].forEach((select) => select.addEventListener("change", () => choose(id("set").value)));
     id("set").addEventListener("change", () => choose(id("set").value));
     [id("find"), id("show"), id("level")].forEach((one) => one.addEventListener("input", filter));
