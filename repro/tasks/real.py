@@ -57,6 +57,8 @@ class RealTask(Task):
         for split, size in (("dev", dev), ("rl", rl)):
             if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 0):
                 raise InputError(f"task {name}: {split} must be a number of prompts, not {size!r}")
+        if not isinstance(strict, bool):
+            raise InputError(f"task {name}: strict must be true or false, not {strict!r}")
         self._spec = REAL[name]
         self.name, self.summary, self.answer_kind = name, TASKS[name].summary, self._spec.answer_kind
         self.template = get_template(template)

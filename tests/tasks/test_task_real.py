@@ -315,6 +315,8 @@ def test_strict_reading_wants_a_mark_and_lenient_reading_takes_the_last_number(f
     assert letters(strict.check(texts, prompts)) == "ccuuuu"
     assert letters(strict.check_lenient(texts, prompts)) == letters(usual.check_lenient(texts, prompts)) == "cccwcu"
     assert letters(tagged.check(["a <answer> 204 </answer>", "204"], prompts[:2])) == "cu"
+    with pytest.raises(InputError, match="task aime24: strict must be true or false, not 'yes'"):
+        load("aime24", {"strict": "yes"})
     plain = load("aime24", {"template": "plain"})
     assert letters(plain.check_lenient(["204\nQuestion: 5", "5\nQuestion: 204"], prompts[:2])) == "cw"
 

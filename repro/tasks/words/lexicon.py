@@ -1,7 +1,7 @@
 """The words of the word problems: names, things that belong together, containers, times. Data, written for this suite.
 
-Common English words were preferred that also occur in the training set of SVAMP; its test set was never looked at, and
-no sentence of it is copied.
+Common English words were preferred that also occur in the training set of SVAMP; its test set was never looked at. No
+problem of it is copied; a few short sentences that everybody writes ("How many pages did he read per day?") coincide.
 """
 
 from __future__ import annotations
