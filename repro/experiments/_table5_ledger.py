@@ -98,6 +98,13 @@ SVAMP_LEDGER = (
         "the public split",
     ),
     Deviation(
+        "learning curve",
+        "not stated",
+        "micro and paper scale: on the first questions of the test file; small scale: on a dev slice of its "
+        "training file",
+        "over-fitting can be seen without taking questions from training; nothing is chosen by the curve",
+    ),
+    Deviation(
         "model",
         "Qwen2-1.5B, base or instruct not stated",
         "micro: the model of table5's word problems, pre-trained on generated problems only, words that it never saw "

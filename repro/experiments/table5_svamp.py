@@ -51,6 +51,7 @@ MICRO = ScaleSettings(
         "sets": _MICRO_SETS,
         "max_completion": table5.TRAIN["max_completion"],
         "batch": 256,
+        "curve": "test",  # all training questions are trained on, and nothing is chosen by the curve
         "dev_questions": 100,
         "dev_n": 4,
     },
@@ -91,7 +92,7 @@ PAPER = ScaleSettings(
     base=SMALL.base,
     seeds=1,
     train={**_REAL_TRAIN, "gradient_checkpointing": False},  # fp32, as a note on the paper says
-    evaluation=SMALL.evaluation,
+    evaluation={**SMALL.evaluation, "curve": "test"},
     arms=_arms(_REAL_SETS, _LONG),
 )
 

@@ -55,8 +55,14 @@ def smooth(series: Sequence[tuple[float, float | None]], width: int = SMOOTHING)
     return out
 
 
+def curve_split(records: Sequence[Record]) -> str:
+    """The split behind the records' learning curves; "held-out" where they differ."""
+    splits = {r["config"].get("evaluation", {}).get("curve") or "dev" for r in records if r["curve"]}
+    return splits.pop() if len(splits) == 1 else "held-out" if splits else "dev"
+
+
 def learning_curves(experiment: Experiment, records: Sequence[Record], stem: Path) -> list[Path]:
-    """Dev accuracy and training reward against sampled completions; a row of panels per task."""
+    """Held-out accuracy and training reward against sampled completions; a row of panels per task."""
 
     def dev(record: Record):
         return [(p["completions"], 100 * p["dev_accuracy"]) for p in record["curve"] if p["dev_accuracy"] is not None]
@@ -65,8 +71,9 @@ def learning_curves(experiment: Experiment, records: Sequence[Record], stem: Pat
         train = record["config"]["train"]["completions_per_step"]
         return smooth([(h["step"] * train, h["reward"]) for h in record["health"]])
 
+    split = curve_split(records)
     panels = [
-        ("dev_accuracy", "Dev accuracy (%)", dev),
+        (f"{split}_accuracy", f"{split.capitalize()} accuracy (%)", dev),
         ("reward", f"Training reward (trailing mean of {SMOOTHING} steps)", reward),
     ]
     parts = blocks(experiment, records)

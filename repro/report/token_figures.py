@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from repro.experiments.types import Experiment
 from repro.report import style
 from repro.report.blocks import Block, blocks
-from repro.report.curves import arm_legend, over_seeds, smooth
+from repro.report.curves import arm_legend, curve_split, over_seeds, smooth
 from repro.report.format import csv_text, write_text
 from repro.report.interval import accuracy_interval
 from repro.report.summary import ArmSummary, summarise
@@ -90,6 +90,7 @@ def train_and_test(experiment: Experiment, records: Sequence[Record], stem: Path
     rows = [(part, arms) for part, arms in rows if 0 < len(arms) <= MOST_ARMS]
     if not rows:
         return []
+    held_out = curve_split(done)
     table: list[list[Any]] = []
     across = max(len(arms) for _, arms in rows)
     with style.styled():
@@ -99,10 +100,10 @@ def train_and_test(experiment: Experiment, records: Sequence[Record], stem: Path
             styles = style.arm_style(part.experiment)
             for axis, arm in zip(line, arms, strict=False):
                 own = [r for r in done if r["arm"] == arm.id]
-                for what, name, look in (("training", "training prompts", "-"), ("dev", "held-out questions", "--")):
+                for what, name, look in (("training", "training prompts", "-"), (held_out, "held-out questions", "--")):
                     points = over_seeds([_series(r, what) for r in own])
                     x, mean, low, high, _ = (list(v) for v in zip(*points, strict=True)) if points else ([],) * 5
-                    axis.plot(x, mean, color="black" if what == "dev" else styles[arm.id]["color"], linestyle=look,
+                    axis.plot(x, mean, color="black" if what == held_out else styles[arm.id]["color"], linestyle=look,
                               label=name)  # fmt: skip
                     axis.fill_between(x, low, high, color=styles[arm.id]["color"], alpha=0.15, linewidth=0)
                     table += [[part.task, arm.id, what, *point] for point in points]
@@ -122,6 +123,6 @@ def train_and_test(experiment: Experiment, records: Sequence[Record], stem: Path
 
 
 def _series(record: Record, what: str) -> list[tuple[float, float | None]]:
-    if what == "dev":
+    if what != "training":
         return [(p["step"], 100 * p["dev_accuracy"]) for p in record["curve"] if p["dev_accuracy"] is not None]
     return smooth([(h["step"], None if h["reward"] is None else 100 * h["reward"]) for h in record["health"]])

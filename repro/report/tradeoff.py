@@ -17,7 +17,7 @@ from typing import Any
 from repro.experiments.types import Arm, Experiment
 from repro.report import style
 from repro.report.blocks import Block, blocks
-from repro.report.curves import arm_legend, over_seeds
+from repro.report.curves import arm_legend, curve_split, over_seeds
 from repro.report.format import csv_text, write_text
 from repro.report.interval import accuracy_interval
 from repro.report.summary import set_names, timing_rounds, trials
@@ -62,7 +62,7 @@ def tradeoff(experiment: Experiment, records: Sequence[Record], timing: Record |
             table += _draw_task(line, part, courses, sets, length)
             if len(known) > 1:
                 line[0].set_ylabel(part.title)
-        axes[0, 0].set_title("Dev accuracy (%) in the course of training")
+        axes[0, 0].set_title(f"{curve_split(done).capitalize()} accuracy (%) in the course of training")
         axes[0, 1].set_title("Test accuracy (%) at the end")
         offline = "; dotted: stage 1" if any(one.offline for _, courses in known for one in courses) else ""
         what = f"Time in steps, {unit} (left: mean and range over seeds{offline}; right: 95 % interval)"

@@ -72,10 +72,12 @@ class EvaluationSettings:
     """Longest completion in tokens, the end token included."""
     batch: int = 256
     """Rows generated side by side."""
+    curve: str | None = None
+    """Split behind the learning curve; null means dev. Test questions only where nothing is chosen by them."""
     dev_questions: int = 128
-    """Questions of the dev split behind each point of the learning curve."""
+    """First so many questions of that split behind each point of the learning curve."""
     dev_n: int = 4
-    """Sampled completions per dev question."""
+    """Sampled completions per question of the learning curve."""
     dev_pass: int | None = None
     """Also record pass@k, at this k, in every point of the learning curve."""
     backend: Literal["transformers", "vllm"] = "transformers"
@@ -91,6 +93,9 @@ class EvaluationSettings:
         if self.dev_pass is not None:
             good = 0 < self.dev_pass <= self.dev_n
             require(good, f"{where}.dev_pass={self.dev_pass} must lie in 1 … dev_n={self.dev_n}: raise dev_n")
+        require(
+            self.curve not in ("", "base", "rl"), f"{where}.curve={self.curve!r} is not a split of questions held out"
+        )
         require(bool(self.sets), f"{where}.sets is empty: name at least one set")
         wrong = [budget for budget in self.budgets if not 0 < budget <= self.max_completion]
         require(not wrong, f"{where}.budgets must lie in 1 … max_completion={self.max_completion}, not {wrong[:1]}")

@@ -77,9 +77,9 @@ class CurvePoint(TypedDict):
     step: int  # generation batches done
     completions: int  # sampled so far
     prompts: int  # used so far
-    dev_accuracy: float  # Avg@dev_n on the dev split
+    dev_accuracy: float  # Avg@dev_n on the questions of the curve: the dev split, or what evaluation.curve names
     updates: int  # optimizer updates so far
-    dev_pass: NotRequired[float]  # pass@evaluation.dev_pass on the dev split
+    dev_pass: NotRequired[float]  # pass@evaluation.dev_pass on the same questions
 
 
 class HealthPoint(TypedDict):

@@ -45,8 +45,11 @@ class Setup:
         if self.trained and "rl" not in splits:
             raise InputError(f"task {self.task.name} has no training prompts; it can only be evaluated")
         self.rl = self.task.prompts("rl") if self.trained else []
-        wants_dev = self.trained and config.train.eval_every > 0 and "dev" in splits
-        self.dev = self.task.prompts("dev", config.evaluation.dev_questions) if wants_dev else []
+        curve = config.evaluation.curve
+        if curve is not None and curve not in splits:
+            raise InputError(f"evaluation.curve={curve}: task {self.task.name} has {', '.join(splits)}")
+        wants_curve = self.trained and config.train.eval_every > 0 and (curve or "dev") in splits
+        self.dev = self.task.prompts(curve or "dev", config.evaluation.dev_questions) if wants_curve else []
         self.sets = self._distinct([self._evaluation_set(item) for item in config.evaluation.sets])
         self.executes = self.task.executes or any(task.executes for _, task, _, _ in self.sets)
         if self.executes:

@@ -107,6 +107,15 @@ def test_training_and_held_out_accuracy_share_a_panel_per_core_arm(drawn):
         assert list(line.get_ydata()) == pytest.approx(own)
 
 
+def test_a_curve_of_test_questions_says_so(tmp_path):
+    records = [trial(arm, seed) for arm in ("sgrpo-n4", "tspmo-n4") for seed in range(2)]
+    for record in records:
+        record["config"].setdefault("evaluation", {})["curve"] = "test"
+    report(S.experiment(arms=ARMS, claims=(), metrics=METRICS), records, None, tmp_path)
+    assert {row["questions"] for row in rows(tmp_path / "figures", "fit")} == {"training", "test"}
+    assert {row["figure"] for row in rows(tmp_path / "figures", "curves")} >= {"test_accuracy"}
+
+
 def test_a_tree_shows_every_prefix_once_in_its_own_colour(drawn):
     _, folder, figures = drawn
     mask, tree = (axis for axis in figures["groups"].get_axes() if axis.patches)

@@ -85,6 +85,12 @@ def test_a_later_setting_counts_where_it_is_used(make_config, change):
     assert trial_key(changed, HASHES) != trial_key(plain, HASHES)
 
 
+def test_a_curve_on_other_questions_is_another_trial(make_config):
+    plain = make_config()
+    changed = dataclasses.replace(plain, evaluation=dataclasses.replace(plain.evaluation, curve="test"))
+    assert trial_key(changed, HASHES) != trial_key(plain, HASHES)
+
+
 def test_hashes_are_required(make_config):
     with pytest.raises(ValueError, match="base"):
         trial_key(make_config(), {"prompts": "x"})

@@ -72,6 +72,18 @@ def test_the_record_is_complete(base, tmp_path, coin_rewards):
     assert record["samples"] and {"prompt", "completion", "gold", "outcome"} <= set(record["samples"][0])
 
 
+def test_the_learning_curve_can_be_that_of_test_questions(base, tmp_path, coin_rewards):
+    plain = trial_config(base, "tbrm", steps=1)
+    evaluation = dataclasses.replace(plain.evaluation, curve="test", dev_questions=16)
+    config = dataclasses.replace(plain, evaluation=evaluation)
+    record = run_trial(config, tmp_path)
+    assert record["hashes"]["prompts"]["dev"] == record["hashes"]["prompts"]["chain"]  # all 16 test questions
+    assert [point["step"] for point in record["curve"]] == [0, 1]
+    wrong = dataclasses.replace(config, evaluation=dataclasses.replace(evaluation, curve="exam"))
+    with pytest.raises(InputError, match="evaluation.curve=exam: task chain has base, rl, dev, test"):
+        run_trial(wrong, tmp_path)
+
+
 def test_updates_and_prompts_of_a_group_method(base, tmp_path, coin_rewards):
     record = run_trial(trial_config(base, "grpo-minibatches", steps=2, eval_every=1), tmp_path)
     assert [point["prompts"] for point in record["curve"]] == [0, 2, 4]  # 8 completions in groups of 4
