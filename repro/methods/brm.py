@@ -2,6 +2,8 @@
 
 It differs from `tbrm` in one thing: every transition's residual is squared, instead of their sum over the trajectory.
 The paper reports that its reward collapses and its outputs turn into gibberish.
+    loss = mean over tokens of ( V(s_t) + ln pi(y_t) - ln pi_ref(y_t) - r_t / beta - V(s_{t+1}) )²,
+with V(s) the logsumexp of the logits, V = 0 past the last token, and r_t = 0 before it.
 
 What differs from the paper, or is not stated there:
 1. Eq. 3 is reconstructed from the paper's prose.

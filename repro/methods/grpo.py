@@ -1,5 +1,9 @@
 """GRPO: group-relative policy optimisation (DeepSeekMath, arXiv 2402.03300, section 4.1), no critic.
 
+With the rewards r_1 … r_G of one prompt and the ratio rho = pi(y_t) / pi_old(y_t) of a token:
+    A_i = (r_i - mean(r)) / (std(r) + 1e-4),
+    loss = mean over tokens of [ beta × k3(pi, pi_ref) - min( rho × A_i, clip(rho, 1 - eps, 1 + eps) × A_i ) ].
+
 What differs from the paper:
 1. One update per batch by default (the paper's Algorithm 1 allows several). Then the old policy is the policy itself,
    the ratio is exactly 1, nothing is clipped, and the gradient is REINFORCE's with a group baseline.

@@ -3,6 +3,9 @@
 The surrogate is taken on the tokens whose entropy under the sampling policy reaches the quantile 1 - `top_entropy` of
 all tokens' entropies; the other tokens keep their place in the normaliser. A method of its own, so that `grpo` stays
 what it was. In `table5` it is a control of token selection: as many tokens as S-GRPO trains, chosen by entropy.
+With A_i and rho as in `grpo`, H_t the entropy of token t and h the quantile:
+    loss = mean over tokens of [ beta × k3 - w_t × min( rho × A_i, clip(rho, 1 - eps, 1 + eps) × A_i ) ],
+    w_t = 1 where H_t >= h, else 0.
 
 What differs from the paper and from TRL 1.16:
 1. The quantile is taken once, over the generation batch at sampling time, not for every micro-batch anew: a row's

@@ -4,6 +4,9 @@ The filter's state is a prompt's mean reward; it starts anew with every prompt a
 which the completions were sampled. Advantage of the i-th: (r_i - x_i) / (sqrt(P_i) + 1e-8), with the mean x_i and its
 variance P_i AFTER r_i. The gains do not depend on the rewards: with the default variances x_i is about the running
 mean, and A_i about 10 sqrt(i) (r_i - x_i). So the place of a completion in its group decides how much it counts.
+    P'_i = P_{i-1} + q,   K_i = P'_i / (P'_i + r),   x_i = x_{i-1} + K_i × (r_i - x_{i-1}),   P_i = (1 - K_i) × P'_i,
+    A_i = (r_i - x_i) / (sqrt(P_i) + 1e-8),
+with r_i a reward and r the variance of the measurement; the loss is that of `grpo`, a mean over completions.
 
 What differs from the paper, or is not known of it (its body is not public to us):
 1. The denominator is the authors' code's; a digest has sqrt(P + eps).

@@ -1,7 +1,9 @@
 """k-sample objectives: policy gradients of E[f(y_1 … y_k)], e.g. pass@k or majority voting (arXiv 2503.19595).
 
 An aggregation f maps the rewards of any number of samples of one prompt to one number: their mean, their maximum
-(pass@k), or the reward of the most frequent answer (majority). Gradients flow through log pi(y_i) alone, weighed by
+(pass@k), or the reward of the most frequent answer (majority).
+    loss = - mean over groups of k of the sum over i of A_i × ln pi(y_i|x),
+with A_i by variant:
 
 - `unbiased` (Lemma 1): A_i = f(y) - f(y without i), whose sum over i is an unbiased gradient of E[f_k];
 - `biased`: A_i minus the mean of the A_j. It sums to 0, and is an unbiased gradient of E[f_{k-1}], not of E[f_k];

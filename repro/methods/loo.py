@@ -1,6 +1,8 @@
 """Leave-one-out PPO: RLOO's baseline under PPO's clip, the second base method of RL^V (arXiv 2505.04842).
 
 The combination is LOOP's (arXiv 2502.01600). Unlike in `rloo`, every token is an action with its own ratio and clip.
+    A_i = r_i - mean of the other r_j,   rho_t = pi(y_t) / pi_old(y_t),
+    loss = - mean over tokens of min( rho_t × A_i, clip(rho_t, 1 - eps, 1 + eps) × A_i ).
 
 What differs from the paper, or is not stated there:
 1. RL^V's exact variant is not stated: per-token ratios and no division by the standard deviation are LOOP's.

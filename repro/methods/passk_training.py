@@ -2,6 +2,9 @@
 
 The group's pass@k estimate R is the reward; its deviation sqrt(R (1 - R)) divides. Right and wrong samples get one
 advantage each, which sum to 0 over the group.
+    R = 1 - C(wrong, k) / C(n, k),   sigma = sqrt(R × (1 - R)),   A_right = (1 - R) / sigma,
+    A_wrong = ( 1 - R - C(wrong - 1, k - 1) / C(n - 1, k - 1) ) / sigma,
+and the loss of `grpo` with these advantages.
 
 What differs from the paper:
 1. Only the analytic form; the group-level variants ("full", "bootstrap") are left out.

@@ -2,6 +2,8 @@
 
 Where `ksample` with k < n splits a prompt's samples into groups, PKPO averages over all subsets of size k, which has
 less variance. With k = n and its default baseline it is `ksample`'s unbiased pass objective.
+    s_i = sum over the k-subsets that hold i of ( their maximum - their maximum without i ) / C(n, k)   (loo-1),
+    loss = - mean over prompts of the sum over i of s_i × ln pi(y_i|x).
 
 What differs from the paper:
 1. Formulas are those of the paper's main text; its appendix and hyper-parameters are not public to us.

@@ -1,5 +1,10 @@
 """PPO: proximal policy optimisation (Schulman et al., arXiv 1707.06347) in its classical form for language models.
 
+With the critic's values V, V_old at sampling time, r_t 0 but for the last token, and rho_t = pi(y_t) / pi_old(y_t):
+    delta_t = r_t + gamma × V_old(s_{t+1}) - V_old(s_t),   A_t = delta_t + gamma × lambda × A_{t+1},
+    loss = - mean over tokens of min( rho_t × A_t, clip(rho_t, 1 - eps, 1 + eps) × A_t ),   A whitened,
+    critic's loss = mean over tokens of ( V(s_t) - V_old(s_t) - A_t )² / 2,   A not whitened.
+
 What differs from the paper:
 1. Every token is an action; the outcome reward comes with the last sampled token. As in RLHF (Ouyang et al., arXiv
    2203.02155, Eq. 2) each token's reward also carries a penalty kl_coefficient × log(pi_old / pi_ref) (estimator k1).

@@ -1,5 +1,9 @@
 """RLOO: REINFORCE leave-one-out (Ahmadian et al., arXiv 2402.14740, section 3; estimator of Kool et al. 2019).
 
+With the rewards r_1 … r_n of one prompt and the ratio rho = pi(y|x) / pi_old(y|x) of the whole completion:
+    A_i = r_i - mean of the other r_j,
+    loss = - mean over rows of min( rho × A_i, clip(rho, 1 - eps, 1 + eps) × A_i ).
+
 What differs from the paper:
 1. The paper's estimator takes one update per batch. With more, the whole sequence's probability ratio is clipped
    as in TRL's RLOOTrainer; with one the ratio is exactly 1 and the gradient is the paper's.

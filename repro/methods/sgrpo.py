@@ -3,6 +3,9 @@
 The ratio pi / stopgrad(pi) is exactly 1: REINFORCE with a group baseline, one update per batch, no clip. The loss is a
 mean over the selected tokens of a completion, then over completions. With alpha = 0 and k = null the tokens are a
 uniform random sample, a control; with p = 1 and k = null it is full-token GRPO (`grpo`, aggregate sequence-mean).
+    token t of a completion is selected if t < alpha, else with chance P while fewer than k are,
+    loss = mean over completions of the mean over their selected tokens of [ beta × k3 - A_i × pi / stopgrad(pi) ],
+with A_i the advantage of `grpo`.
 
 What differs from the paper, or is not stated there (its token rule and loss are known at second hand only):
 1. The default reading compares k with the number of tokens selected so far, scanning from the left, as the formula

@@ -1,6 +1,7 @@
 """TBRM: trajectory Bellman residual minimisation (Yuan et al., arXiv 2505.15311, section 3, Eq. 4, Algorithm 1).
 
 The policy's raw logits are read as Q-values in units of reward / beta, so V(s) = logsumexp of the logits, WITHOUT beta.
+    loss = mean over rows of ( V(s_1) + ln pi(y|x) - ln pi_ref(y|x) - r / beta )².
 
 What differs from the paper, or is not stated there:
 1. The loss is the telescoped form V(s_1) + log pi(y|x) - log pi_ref(y|x) - r / beta (Appendix E), squared and averaged

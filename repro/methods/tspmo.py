@@ -5,6 +5,8 @@ prompt let R(prefix) be the mean reward of those that start with it. Each unique
 follows it has the advantage R(prefix + v) - R(prefix), which is 0 unless the prefix has several continuations. The
 loss is minus the mean over unique pairs of pi / stopgrad(pi) times the advantage. That ratio is exactly 1: one update
 per batch, no clip. A pair that several completions share is computed once, in the first of them.
+    A(prefix, v) = R(prefix + v) - R(prefix),
+    loss = - mean over groups of the mean over unique (prefix, v) of A(prefix, v) × pi(v|prefix) / stopgrad(pi).
 
 What differs from the paper, or is not known of it:
 1. Advantage, loss and normaliser are the reconstruction. `pairs` divides by all unique pairs of the group;

@@ -3,6 +3,7 @@
 J = J_RL + lambda × J_verify. The rollouts already drawn are the verifier's examples: asked after each whether it is
 correct, the model shall answer Yes if its reward is 1, else No; J_verify is the log-likelihood of that one token. The
 wrapped method's credit and loss stay what they are, bit for bit; with lambda = 0 nothing is added.
+    loss = loss of the method - lambda × mean over rollouts of ln pi( Yes if r = 1 else No | x, y, "is it correct?" ).
 
 What differs from the paper, or is not stated there:
 1. The lambda that the paper uses is not known here; 0.1 is among the values that the authors' scripts try.

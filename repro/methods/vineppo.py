@@ -2,6 +2,10 @@
 
 A completion is cut into reasoning steps. Before each step the trainer draws K fresh completions from the current
 policy; their mean reward is the value of that state. They are never trained on.
+    V(s) = mean reward of K fresh completions from s,   rho_t = pi(y_t) / pi_old(y_t),
+    A_t = V(s_{j+1}) - V(s_j) for the tokens of step j; in the last step A_t = r - V(s_j),
+    loss = - mean over tokens of min( rho_t × A_t, clip(rho_t, 1 - eps, 1 + eps) × A_t ),
+with A whitened over the batch; the KL term is beta times the mean over rows of the sum of k3.
 
 What differs from the paper or its released code:
 1. K is 3 by default (paper: 9), with 4 completions per prompt (8) and one pass of two updates per batch (two of eight).

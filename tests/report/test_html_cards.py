@@ -17,6 +17,7 @@ def test_every_method_has_a_card_with_its_deviations_and_needs():
         documentation = import_module(card.module).__doc__
         assert len(card.deviations) == len(re.findall(r"(?m)^\d+\. ", documentation)), card.name
         assert card.needs and card.formulas or card.name == "loo", card.name
+        assert any(kind == "formula" for kind, _ in card.text), card.name
         said = " ".join([words for _, words in card.text] + [card.differs, *card.deviations]).replace("`", "")
         lost = [word for word in documentation.replace("`", "").split() if word.strip(".:-0123456789") not in said]
         assert not lost, (card.name, lost)
