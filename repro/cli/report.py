@@ -118,6 +118,6 @@ def wanted(ids: list[str], scale: str | None, known: list[str], where: str) -> l
             name += f"@{scale}"
         found = [item for item in known if fnmatch.fnmatchcase(item, name)]
         if not found:
-            raise InputError(f"no records of {name!r} in {where}: {registry.suggest(name, known)}")
+            raise InputError(f"no records of {pattern!r} in {where}: {registry.suggest(name, known)}")
         result.update(dict.fromkeys(found))
     return list(result)
