@@ -60,7 +60,7 @@ def _page(card: Card, costs: dict[str, list[tuple[str, ...]]]) -> str:
 
 
 def _text(card: Card) -> list[str]:
-    show = {"formula": lambda words: block(words), "item": lambda words: f"- {papers(words)}\n"}
+    show = {"formula": lambda words: block(words, "formula"), "item": lambda words: f"- {papers(words)}\n"}
     return [show.get(kind, lambda words: f"{papers(words)}\n")(words) for kind, words in card.text]
 
 

@@ -26,9 +26,9 @@ def code(text: str) -> str:
 
 
 def block(text: str, language: str = "text") -> str:
-    """Lines as a block of code; the fence is longer than any in the text."""
+    """Lines as a block of code, or as a `formula`; the fence is longer than any in the text."""
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
-    return f"{fence}{language}\n{text.rstrip()}\n{fence}\n"
+    return f"{fence}{'{ .text .formula .no-copy }' if language == 'formula' else language}\n{text.rstrip()}\n{fence}\n"
 
 
 def papers(text: str) -> str:

@@ -41,6 +41,7 @@ def test_every_method_has_a_page(name):
     for field in fields(getattr(configs, config)):
         assert f"| {code(field.name)} | {code(repr(field.default))} |" in page
     assert re.search(r"^1\. ", page, re.MULTILINE), "its deviations"
+    assert "\n```{ .text .formula" in page, "its formula: a block of the docstring, indented by four"
     assert "## Cost" in page and "## What it needs of the trainer" in page
 
 
