@@ -63,6 +63,12 @@ def test_every_claim_has_its_evidence(experiment):
         assert plain(claim.sentence) in PAGES["claims/index.md"]
 
 
+def test_claims_quote_the_data_file_of_their_paper():
+    assert "| What is claimed | Peak memory is over 30 % lower (" in PAGES["claims/table3.md"]
+    told = sum(PAGES[f"claims/{one.id}.md"].count("| What is claimed |") for one in committed.published())
+    assert told > 0.9 * sum(len(one.claims) for one in committed.published())
+
+
 def test_every_task_is_listed():
     for task in TASKS.values():
         (row,) = [line for line in PAGES["tasks.md"].splitlines() if line.startswith(f"| {code(task.name)} |")]
