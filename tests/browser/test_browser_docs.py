@@ -46,3 +46,14 @@ def test_the_search_finds_a_claim(site, open_page):
     page.keyboard.type("REBEL needs more memory than GRPO", delay=20)
     page.wait_for_selector(".md-search-result__item a[href*='claims/table3.html']", state="attached")
     assert (watch.errors, watch.requests) == ([], [])
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_our_content_can_be_read(site, open_page, scheme):
+    """What the pages and their style decide; the theme's own frame (its search dialog, its landmarks) is left out."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    for name in ("statistics.html", "claims/table1.html"):
+        page, _ = open_page(site, name, color_scheme=scheme)
+        found = Axe().run(page, context={"include": [["article"]], "exclude": [[".md-code__nav"]]})
+        assert found.violations_count == 0, (name, found.generate_report())

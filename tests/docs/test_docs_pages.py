@@ -45,7 +45,7 @@ def test_commands_parse(path):
     text = path.read_text()
     for words in in_blocks(text):
         args = build_parser(words[0]).parse_args(words)
-        for name in getattr(args, "ids", []):
+        for name in args.ids if words[0] in ("run", "plan", "report", "publish") else []:
             assert re.split("[/@]", name)[0] in experiments(), words
     for words in quoted(text):
         assert words[0] in VERBS, words
