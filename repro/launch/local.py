@@ -16,6 +16,7 @@ import json
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ def run_trials(
             now = time.monotonic()
             while len(workers) < jobs and (due := next((item for item in queue if item[0] <= now), None)):
                 queue.remove(due)
-                workers.append(_start(due[1], root, data_dir, runner or runner_of(due[1]), preload))
+                _start(due[1], root, data_dir, runner or runner_of(due[1]), preload, workers)
             free = len(workers) < jobs and queue
             timeout = max(0.0, min(start for start, _ in queue) - now) if free else None
             for worker in _ready(workers, timeout):
@@ -117,7 +118,10 @@ def preload_modules(*runners: str) -> list[str]:
     return ["torch", "trl.trainer.grpo_trainer", *own]
 
 
-def _start(config: TrialConfig, root: Path, data_dir: Path | None, runner: str, preload: list[str]) -> _Worker:
+def _start(
+    config: TrialConfig, root: Path, data_dir: Path | None, runner: str, preload: list[str], workers: list[_Worker]
+) -> None:
+    """Start a worker and add it to `workers`, both or neither: Ctrl-C in between would leave it running, unknown."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(preload)
     log = str(Path(root, "logs", config.experiment_id, f"{config.arm}-seed{config.seed}.log"))
@@ -125,11 +129,28 @@ def _start(config: TrialConfig, root: Path, data_dir: Path | None, runner: str, 
     arguments = (theirs, environment(), config.to_json(), str(root), str(data_dir) if data_dir else None, runner, log)
     # Not a daemon: those may have no processes of their own, and answers are checked in some.
     process = context.Process(target=work, args=arguments, name=config.id)
-    with server_settings():
+    with interrupts_later(), server_settings():
         forkserver.ensure_running()
         process.start()
+        workers.append(_Worker(config, process, ours, log))
     theirs.close()
-    return _Worker(config, process, ours, log)
+
+
+@contextlib.contextmanager
+def interrupts_later() -> Iterator[None]:
+    """Ctrl-C takes effect at the end of the block. A mask would not do: any other thread may take the signal."""
+    handler = signal.getsignal(signal.SIGINT)
+    if not callable(handler) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    seen: list[tuple] = []
+    signal.signal(signal.SIGINT, lambda *which: seen.append(which))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if seen:
+            handler(*seen[-1])
 
 
 @contextlib.contextmanager

@@ -1,11 +1,13 @@
 """Workers: one trial's death is its own, nothing survives the command line, no trial runs twice."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
@@ -222,6 +224,25 @@ def test_interrupt_stops_promptly_and_leaves_nothing(tmp_path):
     assert out.split() == ["False", "interrupted"]  # and the command line never imported torch
     assert "Traceback" not in err
     assert not any(alive(int(line[2])) for line in notes(tmp_path))
+
+
+def test_an_interrupt_while_a_worker_starts_leaves_nothing(tmp_path, monkeypatch):
+    start = ForkServerProcess.start
+
+    def interrupted(process):
+        start(process)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(ForkServerProcess, "start", interrupted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # some shells start what they run without it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_trials([trial("sleep-600")], tmp_path, 1, None, lambda event: None, runner=RUNNER)
+        assert not multiprocessing.active_children()
+    finally:
+        signal.signal(signal.SIGINT, before)
+        for child in multiprocessing.active_children():
+            child.kill()
 
 
 def test_two_commands_on_one_workspace_never_run_a_trial_at_the_same_time(tmp_path, monkeypatch):
