@@ -132,7 +132,7 @@ def select(trials: Sequence[Trial], experiment: str | None = None, scale: str | 
 
 def _with_metric(trials: Sequence[Trial], metric: str) -> list[Trial]:
     name, _, only = metric.partition(":")
-    metrics = sorted({m for t in trials for m in t.entry.scores.metrics if _is_ranked(m)})
+    metrics = sorted({m for t in trials for m in t.entry.scores.metrics if is_ranked(m)})
     sets = sorted({s for t in trials for s in t.entry.scores.sets})
     for word, known, what in ((name, metrics, "metric"), (only, ["", *sets], "set")):
         if trials and word not in known:
@@ -140,7 +140,8 @@ def _with_metric(trials: Sequence[Trial], metric: str) -> list[Trial]:
     return [trial for trial in trials if trial.entry.score(name, only) is not None]
 
 
-def _is_ranked(metric: str) -> bool:
+def is_ranked(metric: str) -> bool:
+    """Whether it is a share of 1 of which more is better, by its name."""
     name, _, count = metric.partition("@")
     return name in ("pass", *RULES) if count else name in RANKED
 
