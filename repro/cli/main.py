@@ -25,6 +25,7 @@ VERBS = {
     "status": "what is done, running, failed or damaged in a workspace",
     "report": "tables and figures from stored records alone",
     "leaderboard": "arms ranked; add, merge, verify and export trials",
+    "compare": "one arm, new or stored, with the stored arms: paired, ranked, with its cost",
     "diff": "what differs between the resolved configs of two arms",
     "clean": "remove checkpoints and locks that no trial needs any more",
     "publish": "maintainers: promote records and regenerate the published folders",

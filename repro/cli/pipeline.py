@@ -7,7 +7,7 @@ them; the timing pass runs in this process, with nothing beside it, once all tri
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,15 +112,17 @@ def stored_configs(
 def timing_record(stored: Sequence[Record], records: Sequence[Record]) -> Record | None:
     """The finished timing record that belongs to the trials in `records` and covers most arms; of several, the last.
 
-    It belongs to them if every arm it timed has the config of that arm's trials, whatever the seed: seconds of an older
-    definition must not stand beside results of today's.
+    It belongs to them if it timed some of their arms, each with the config of that arm's trials, whatever the seed:
+    seconds of an older definition must not stand beside results of today's.
     """
     known = {(record["arm"], _seedless(record["config"])) for record in records}
-    timings = [
-        r
-        for r in stored
-        if r["kind"] == "timing" and r["status"] == "done" and timed_arms(r) and _timed_configs(r) <= known
-    ]
+    arms = {arm for arm, _ in known}
+
+    def belongs(timing: Record) -> bool:
+        shared = {(arm, config) for arm, config in _timed_configs(timing) if arm in arms}
+        return bool(shared) and shared <= known
+
+    timings = [r for r in stored if r["kind"] == "timing" and r["status"] == "done" and belongs(r)]
     return max(timings, key=lambda r: (len(timed_arms(r)), str(r["provenance"].get("finished"))), default=None)
 
 
@@ -158,19 +160,31 @@ def time_arms(
             )
     if not configs or set(configs) <= timed_arms(timing):
         return None
-    if any(c.train.processes > 1 or c.train.backend != "transformers" for c in configs.values()):
-        return None  # such steps cannot take turns in one process; the time claims say that they were not timed
+    if not interleaved(configs):
+        return None  # the time claims say that they were not timed
+    try:
+        time_configs(configs, workspace, data_dir, emit)
+    except TrialError as error:
+        return f"timing pass failed: {error}"
+    return None
+
+
+def interleaved(configs: Mapping[str, TrialConfig]) -> bool:
+    """Whether steps of these arms can take turns in one process."""
+    return all(c.train.processes == 1 and c.train.backend == "transformers" for c in configs.values())
+
+
+def time_configs(
+    configs: dict[str, TrialConfig], workspace: Workspace, data_dir: Path | None, emit: Callable[[dict], None]
+) -> Record:
+    """Time the steps of these arms in this process, with nothing beside it. `TrialError` if a step fails."""
     from repro.launch.process import environment
 
     os.environ.update(environment())  # before torch is imported: one thread, no telemetry
     from repro.training.timing import run_timing
 
-    try:
-        with machine(alone=True):
-            run_timing(configs, workspace.root, data_dir, emit)
-    except TrialError as error:
-        return f"timing pass failed: {error}"
-    return None
+    with machine(alone=True):
+        return run_timing(configs, workspace.root, data_dir, emit)
 
 
 def plan_shapes(selection: Selection, changes: Changes, workspace: Workspace, jobs: int | None = None) -> str | None:
