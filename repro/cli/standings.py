@@ -36,18 +36,19 @@ def _group(group: Group) -> str:
         "evidence", "hardware",
     )  # fmt: skip
     title = f"{group.experiment}, scale {group.scale}, task {', '.join(group.tasks)}"
-    lines = [title, columns([header, *map(_cells, group.rows)])]
+    lines = [title, columns([header, *(_cells(row, group.experiment) for row in group.rows)])]
     lines += [f"  {problem}" for problem in group.problems]
     if group.more:
         lines.append(f"  and {group.more} more: --top {len(group.rows) + group.more}")
     return "\n".join(line for line in lines if line)
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: Row, experiment: str) -> tuple[str, ...]:
+    variant = "" if row.experiment == experiment else f" of {row.experiment}"
     peak = f"{size(row.measured_peak)}" if row.measured_peak else f"{size(row.predicted_peak)} (predicted)"
     return (
         str(row.rank),
-        row.display if row.display == row.arm else f"{row.display} ({row.arm})",
+        (row.display if row.display == row.arm else f"{row.display} ({row.arm})") + variant,
         percent(row.estimate),
         f"{percent(row.lo)} to {percent(row.hi)}",
         chance(row.p_best),

@@ -26,6 +26,7 @@ from repro.statistics.intervals import accuracy_interval
 from repro.statistics.ranking import chances_of_best
 from repro.statistics.scores import Missing, arm_scores
 from repro.statistics.verdict import MINIMUM_SEEDS
+from repro.store.config import experiment_id
 from repro.store.entry import Entry
 
 MOST_ROWS, FEWEST_ROWS, ALL_ROWS = 20, 3, 60  # shown of a group, and of all: reading records is what takes time
@@ -40,6 +41,7 @@ class Row:
     """One arm. None means: not available. Rates are shares of 1, times seconds, memory bytes."""
 
     rank: int
+    experiment: str  # with scale and variant: table1@1a2b3c4d
     arm: str
     display: str
     method: str
@@ -61,9 +63,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Group:
-    """Arms that may be ranked together: same experiment, scale, base, questions and sampling of the evaluation."""
+    """Arms that may be ranked together: same experiment, scale, base, questions and sampling of the evaluation.
 
-    experiment: str  # with scale and variant: table1, table1@smoke
+    A variant that leaves all of these alone, such as a method that was plugged in, stands among the arms as registered.
+    """
+
+    experiment: str  # with scale: table1, table1@smoke
     scale: str
     tasks: tuple[str, ...]
     setting: str
@@ -90,8 +95,8 @@ def standings(
     groups: dict[tuple, list[Trial]] = {}
     for trial in chosen:
         entry = trial.entry
-        groups.setdefault((entry.experiment, entry.scale, entry.variant or "", entry.setting), []).append(trial)
-    names = sorted(groups, key=lambda key: (order.get(key[0], len(order)), *key[:3], groups[key][0].entry.task, key[3]))
+        groups.setdefault((entry.experiment, entry.scale, entry.setting), []).append(trial)
+    names = sorted(groups, key=lambda key: (order.get(key[0], len(order)), *key[:2], groups[key][0].entry.task, key[2]))
     top = top or max(FEWEST_ROWS, min(MOST_ROWS, ALL_ROWS // max(1, len(groups))))
     return [_group(groups[name], metric, top) for name in names]
 
@@ -148,9 +153,12 @@ def is_ranked(metric: str) -> bool:
 
 def _group(own: list[Trial], metric: str, top: int) -> Group:
     name, _, only = metric.partition(":")
-    arms: dict[tuple[str, str, str], list[Trial]] = {}
-    for trial in sorted(own, key=lambda t: t.entry.seed):
-        arms.setdefault((trial.entry.arm, trial.evidence, trial.entry.recipe), []).append(trial)
+    # A trial that a variant shares with the experiment as registered is there twice.
+    found_arms: dict[tuple[str, str, str], dict[int, Trial]] = {}
+    for trial in sorted(own, key=lambda t: (t.entry.seed, t.entry.variant or "")):
+        seeds = found_arms.setdefault((trial.entry.arm, trial.evidence, trial.entry.recipe), {})
+        seeds.setdefault(trial.entry.seed, trial)
+    arms = {key: list(seeds.values()) for key, seeds in found_arms.items()}
     estimates = {key: fmean(t.entry.score(name, only) for t in arm) for key, arm in arms.items()}
     ordered = sorted(arms, key=lambda key: (-estimates[key], EVIDENCE.index(key[1]), key))
     rows: list[Row] = []
@@ -168,14 +176,14 @@ def _group(own: list[Trial], metric: str, top: int) -> Group:
             rows.append(_row(arms[key], len(rows) + 1, found, metric))
             scores.append(found)
     first = own[0].entry
-    label = f"{first.experiment_id}/{first.setting}/{metric}"
+    experiment = experiment_id(first.experiment, first.scale)
     return Group(
-        experiment=first.experiment_id,
+        experiment=experiment,
         scale=first.scale,
         tasks=tuple(sorted({trial.entry.task for trial in own})),
         setting=first.setting,
         metric=metric,
-        rows=_with_chances(rows, scores, label),
+        rows=_with_chances(rows, scores, f"{experiment}/{first.setting}/{metric}"),
         more=len(ordered),
         problems=problems,
     )
@@ -226,6 +234,7 @@ def _row(arm: list[Trial], rank: int, scores: list[np.ndarray], metric: str) -> 
     interval = accuracy_interval(scores, generator(f"{accuracy_interval.__name__}/{first.arm}/{metric}"), LEVEL)
     return Row(
         rank=rank,
+        experiment=first.experiment_id,
         arm=first.arm,
         display=_display(first),
         method=first.method,

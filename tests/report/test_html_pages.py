@@ -182,6 +182,6 @@ def test_the_leaderboard_ranks_the_arms_that_it_has_and_adds_imported_ones():
 
 def board_row(arm, rank, evidence, estimate):
     return Row(
-        rank, arm, arm.upper(), "grpo", evidence, estimate, 0.1, 0.9, 0.75, (0, 1), 20.0, None, 1024, None, 6400.0,
+        rank, "t", arm, arm.upper(), "grpo", evidence, estimate, 0.1, 0.9, 0.75, (0, 1), 20.0, None, 1024, None, 6400.0,
         ("a test",), ("abc",), False,
     )  # fmt: skip

@@ -270,6 +270,32 @@ def test_different_questions_are_groups_of_their_own(shipped, own):
     assert sorted(len(group.rows) for group in groups) == [1, 6]
 
 
+def in_variant(record, variant="1a2b3c4d"):
+    """The record under the names of a variant, which are no part of what decides it."""
+    names = {"variant": variant, "id": record["id"].replace("table1/", f"table1@{variant}/")}
+    return record | names | {"config": record["config"] | {"variant": variant}}
+
+
+def test_a_method_that_was_plugged_in_is_ranked_with_the_arms_as_registered(shipped, own):
+    plugged = [in_variant(record) for record in five("plugged", 0.8)]
+    add_records(own.results / leaderboard.NAME, plugged)
+    (group,), _ = ranked(both(shipped, own), own)
+    assert group.experiment == "table1" and len(group.rows) == 7
+    assert {row.arm: row.experiment for row in group.rows if row.experiment != "table1"} == {
+        "plugged": "table1@1a2b3c4d"
+    }
+    assert sum(row.p_best for row in group.rows) == pytest.approx(1)
+
+
+def test_a_trial_that_a_variant_shares_counts_once(shipped, own):
+    before, _ = ranked(both(shipped, own), own)
+    add_records(own.results / leaderboard.NAME, [in_variant(record) for record in five("mine", 0.9)])
+    after, _ = ranked(both(shipped, own), None)
+    (mine,) = [row for row in after[0].rows if row.arm == "mine"]
+    assert mine.seeds == (0, 1, 2, 3, 4) and mine.experiment == "table1"
+    assert [row.estimate for row in after[0].rows] == [row.estimate for row in before[0].rows]
+
+
 def test_a_line_that_says_more_than_its_record_is_left_out(shipped, own, tmp_path):
     path = own.results / leaderboard.NAME
     first = leaderboard.read(path)[0].entry

@@ -101,7 +101,7 @@ def standing(group: Group) -> list[Row]:
     """The rows of one group of the leaderboard."""
     return [
         {
-            "experiment": group.experiment,
+            "experiment": row.experiment,
             "arm": row.arm,
             "display": row.display,
             "method": row.method,
