@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -55,7 +56,9 @@ def worked(shell, tmp_path_factory) -> Path:
     return folder / "my_method"
 
 
-COMMAND = example().splitlines()[-1]
+RUN, COMPARE = (
+    next(line for line in example().splitlines() if line.startswith(f"repro {verb}")) for verb in ("run", "compare")
+)
 
 
 def records(folder: Path, arm: str = "my_method") -> list[dict]:
@@ -64,25 +67,43 @@ def records(folder: Path, arm: str = "my_method") -> list[dict]:
     return [record for record in found if record["kind"] == "trial" and record["arm"] == arm]
 
 
-def test_the_worked_example_ends_in_a_row_of_a_table(worked):
+def test_the_worked_example_ends_in_rows_of_a_table_and_of_the_leaderboard(worked, shell):
     (table,) = (worked / "runs/paper_tables").glob("table1@smoke-????????.md")
     assert re.search(r"^\| my_method \| \d", table.read_text(), re.MULTILINE)
     (record,) = records(worked)
     assert record["status"] == "done" and record["cost"]["predicted_peak"]["total"] > 0
     assert record["provenance"]["plugins"][0]["sha256"] == record["config"]["method"]["source"]
     assert str(worked) not in str(record), "the record names no path"
+    lines = (worked / "runs/results/leaderboard.jsonl").read_text().splitlines()
+    assert sorted(json.loads(line)["arm"] for line in lines) == ["base", "grpo-n4", "my_method"]
+    shown = shell(example().splitlines()[-1], worked)
+    assert re.search(r"^ +\d +my_method ", shown.stdout, re.MULTILINE), shown.stdout
+
+
+def test_the_worked_example_compares_without_running_anything_again(worked, shell):
+    before = {path: path.read_bytes() for path in worked.rglob("*") if path.is_file() and "runs" in path.parts}
+    done = shell(f"{COMPARE} --json", worked)
+    (found,) = json.loads(done.stdout)["comparisons"]
+    assert found["to_run"] == [] and {one["arm"] for one in found["rivals"]} == {"base", "grpo-n4"}
+    assert {one["word"] for one in found["rivals"]} == {"no verdict"}, "scale smoke"
+    assert found["cost"]["step"]["completions_equal"]["rounds"] == 2 and found["cost"]["memory_kind"] == "predicted"
+    assert "without a verdict (smoke runs give no verdict)" in found["sentence"]
+    assert before == {path: path.read_bytes() for path in before}
 
 
 def test_an_edit_trains_again_and_a_fault_fails_with_one_line(worked, shell):
-    again = shell(COMMAND, worked)
-    assert again.returncode == 0 and again.stderr.count("cached") == 3, "two trials, and their count"
+    again = shell(RUN, worked)
+    assert again.returncode == 0 and again.stderr.count("cached") == 4, "three trials, and their count"
     edit(worked / "my_method.py", {"(groups - baseline)": "2 * (groups - baseline)"})
-    changed = shell(COMMAND, worked)
+    changed = shell(COMPARE, worked)
     assert changed.returncode == 0 and "my_method/seed0 done" in changed.stderr, changed.stderr
+    assert changed.stderr.count("done") == 1 and "time per step beside grpo-n4" in changed.stdout
     assert len({record["config"]["method"]["source"] for record in records(worked)}) == 2
     edit(worked / "my_method.py", {"2 * (groups - baseline)": "((groups - baseline) / (groups - groups))"})
-    broken = shell(COMMAND, worked)
-    assert broken.returncode == 1
+    board = (worked / "runs/results/leaderboard.jsonl").read_bytes()
+    broken = shell(COMPARE, worked)
+    assert broken.returncode == 1 and broken.stdout == ""
+    assert (worked / "runs/results/leaderboard.jsonl").read_bytes() == board
     said = [line for line in broken.stderr.splitlines() if line.startswith("repro: ")]
     assert len(said) == 1 and "method my_method: credit: there is NaN in advantages" in said[0]
     (failed,) = [record for record in records(worked) if record["status"] == "failed"]
