@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from repro.cli.common import (
     GPU_SCALES,
@@ -38,7 +38,8 @@ from repro.errors import InputError, TrialError
 from repro.experiments import registry
 from repro.store.lock import machine
 
-RANKED = ("accuracy", "greedy", "accuracy_lenient", "pass@K", "majority@N", "best@N", "weighted@N")
+Record = dict[str, Any]
+METRICS = ("accuracy", "greedy", "accuracy_lenient", "pass@K", "majority@N", "best@N", "weighted@N")
 
 if TYPE_CHECKING:
     from repro.cli.comparison import Match, Result
@@ -69,24 +70,34 @@ def add_arguments(parser) -> None:
 
 def main(args) -> int:
     from repro.report.standings import is_ranked
+    from repro.store.records import load_records
     from repro.store.workspace import Workspace
 
     if not is_ranked(args.metric.partition(":")[0]):
-        raise InputError(f"--metric {args.metric}: use {', '.join(RANKED)}, or NAME:SET for one set of questions")
+        raise InputError(f"--metric {args.metric}: use {', '.join(METRICS)}, or NAME:SET for one set of questions")
     if args.unsafe_code:
         os.environ["REPRO_UNSAFE_CODE"] = "1"  # trials run in processes of their own, which inherit it
     workspace, data = Workspace(args.root), data_dir(args)
-    matches, refused = matched(args, workspace)
-    plan = left_to_run(args, matches, workspace)
+    records, problems = load_records(workspace)
+    for problem in problems:
+        print(f"repro: {problem}", file=sys.stderr)
+    matches, refused = matched(args, records)
+    plan = left_to_run(args, matches, records)
     failures: list[str] = []
     results: list[Result] = []
     if not args.dry_run:
         if plan.to_run:
             matches, refused = with_hashes(args, matches, refused, data)
-            plan = left_to_run(args, matches, workspace)
-            failures += run(args, matches, workspace, plan, data)
-        ends = [finished(args, match, workspace, data, failures) for match in matches]
-        results = [one for one in ends if one is not None]
+            plan = left_to_run(args, matches, records)
+            failures += run(args, matches, records, workspace, plan, data)
+            records, _ = load_records(workspace)
+        for match in matches:
+            try:
+                results += finished(args, match, records, workspace, data, failures)
+            except InputError as error:
+                if args.experiment:
+                    raise
+                refused[match.name] = str(error)
     show(args, matches, results, plan, refused, failures)
     for failure in failures:
         print(f"repro: {failure}", file=sys.stderr)
@@ -108,23 +119,20 @@ def show(args, matches, results, plan, refused, failures) -> None:
         print("\n\n".join(parts))
 
 
-def matched(args, workspace: Workspace) -> tuple[list[Match], dict[str, str]]:
+def matched(args, records: list[Record]) -> tuple[list[Match], dict[str, str]]:
     """(comparisons, experiment -> why there is none). InputError if there is no comparison at all."""
     from repro import plugins
     from repro.cli import opponents
     from repro.cli.comparison import prepare
     from repro.methods.catalogue import METHODS
-    from repro.store.records import load_records
 
-    if args.arm.endswith(".py") or os.sep in args.arm:
-        args.methods.append(args.arm)
+    is_file = args.arm.endswith(".py") or os.sep in args.arm
+    if is_file:
+        args.methods.insert(0, args.arm)
     altered = changes(args)
-    arm = altered.methods[-1] if args.methods and args.methods[-1] == args.arm else args.arm
+    arm = altered.methods[0] if is_file else args.arm
     if arm not in METHODS and arm in plugins.installed("method"):
         plugins.add("method", arm)
-    records, problems = load_records(workspace)
-    for problem in problems:
-        print(f"repro: {problem}", file=sys.stderr)
 
     def match(name: str) -> Match:
         found = opponents.find(arm, name, args.scale, altered, records)
@@ -173,32 +181,30 @@ def with_hashes(args, matches: list[Match], refused: dict[str, str], data) -> tu
     return found, refused | more
 
 
-def left_to_run(args, matches: list[Match], workspace: Workspace) -> Plan:
+def left_to_run(args, matches: list[Match], records: list[Record]) -> Plan:
     from repro.cli.comparison import estimated
     from repro.cli.opponents import published
     from repro.experiments.plan import plan
-    from repro.store.records import load_records
 
     configs = [config for match in matches for config in match.to_run]
     stored = [r for one in matches if one.to_run for r in published(one.opponents.experiment.id, one.opponents.scale)]
     workers = jobs(args, configs)
-    made = plan(configs, load_records(workspace)[0], (), stored, workers)
+    made = plan(configs, records, (), stored, workers)
     for match in matches:
         made = estimated(match, made, workers)
     return made
 
 
-def run(args, matches: list[Match], workspace: Workspace, made: Plan, data) -> list[str]:
+def run(args, matches: list[Match], records: list[Record], workspace: Workspace, made: Plan, data) -> list[str]:
     """Run what is left; returns one line per trial that failed. Bad input that every failure shares is raised."""
     from repro.cli import pipeline
     from repro.cli.progress import Progress
     from repro.launch.local import run_trials
-    from repro.store.records import load_records
 
     configs = [config for match in matches for config in match.to_run]
     workspace.prepare()
     os.environ["REPRO_COMMAND"] = args.command_line
-    pipeline.share_finished(configs, load_records(workspace)[0], workspace)
+    pipeline.share_finished(configs, records, workspace)
     if not args.force and any(config.scale in GPU_SCALES for config in configs):
         from repro.cli.cost import refuse_what_cannot_fit
 
@@ -220,17 +226,17 @@ def run(args, matches: list[Match], workspace: Workspace, made: Plan, data) -> l
     return [text if text.startswith(trial) else f"{trial}: {text}" for trial, text in failed.items()]
 
 
-def finished(args, match: Match, workspace: Workspace, data, failures: list[str]) -> Result | None:
-    """Time and judge; None where no trial of the arm is done. A timing that fails is added to the failures."""
+def finished(
+    args, match: Match, records: list[Record], workspace: Workspace, data, failures: list[str]
+) -> list[Result]:
+    """Time and judge; [] where no trial of the arm is done. A timing that fails is added to the failures."""
     from repro.cli.comparison import arrived, finish
     from repro.cli.retiming import time_beside
     from repro.statistics.trial_metrics import Missing
-    from repro.store.records import load_records
 
-    records = load_records(workspace)[0]
     match = arrived(match, records)
     if not match.arm.trials:
-        return None
+        return []
 
     def tell(text: str) -> None:
         print(f"{match.name}: {text}", file=sys.stderr)
@@ -242,6 +248,6 @@ def finished(args, match: Match, workspace: Workspace, data, failures: list[str]
         timing = None, "time per step: the timing failed"
         failures.append(f"{match.name}: {error}")
     try:
-        return finish(match, args.metric, timing)
+        return [finish(match, args.metric, timing)]
     except Missing as reason:
         raise InputError(f"{match.name}: {reason}") from None

@@ -51,9 +51,11 @@ class Match:
         return {one.id: one for one in self.rivals}[self.against]
 
     @property
-    def notes(self) -> list[str]:
-        """In what the arm and the one it is held against differ, as far as it is known."""
-        return notes(self.opponents.experiment, replace(self.arm, trials={0: self.draft}), self.rival)
+    def notes(self) -> dict[str, list[str]]:
+        """Rival -> in what the arm and it differ, as far as it is known; the one it is held against first."""
+        arm = replace(self.arm, trials={0: self.draft})
+        ordered = sorted(self.rivals, key=lambda one: one.id != self.against)
+        return {one.id: notes(self.opponents.experiment, arm, one) for one in ordered}
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,6 @@ def _check_against(
 ) -> None:
     """InputError unless there is somebody to compare with, and `against` is one of them."""
     name, arm = opponents.name, opponents.arm.id
-    scale = "" if opponents.scale == "micro" else f" --scale {opponents.scale}"
     ids = [one.id for one in opponents.experiment.arms]
     if against == arm:
         raise InputError(f"--against {against}: that is the arm itself: name another one")
@@ -133,26 +134,20 @@ def _check_against(
         raise InputError(f"{name}: {arm} cannot be compared with {against}: {refused[against]}{remedy}")
     if against is not None and against not in rivals:
         raise InputError(
-            f"{name}: {against} has no stored record with these settings: run it first, "
-            f"repro run {opponents.experiment.id}/{against}{scale}"
+            f"{name}: {against} has no stored record with these settings: run it first, {opponents.run(against)}"
         )
     if not rivals and refused:
         why = ", ".join(dict.fromkeys(refused.values()))
         raise InputError(f"{name}: no stored arm can be compared with {arm}: {why}{_remedy(why, opponents, None)}")
     if not rivals:
-        raise InputError(
-            f"{name} has no stored records with these settings: run its arms first, "
-            f"repro run {opponents.experiment.id}{scale}"
-        )
+        raise InputError(f"{name} has no stored records with these settings: run its arms first, {opponents.run()}")
 
 
 def _remedy(why: str, opponents: Opponents, against: str | None) -> str:
     """Weights that differ though the recipe is the same come of another processor: the stored arm can be run here."""
     if "other weights here" not in why:
         return ""
-    arm = f"/{against}" if against else ""
-    scale = "" if opponents.scale == "micro" else f" --scale {opponents.scale}"
-    return f"; another processor rounds differently: repro run {opponents.experiment.id}{arm}{scale} makes records here"
+    return f"; another processor rounds differently: make records of it here, {opponents.run(against)}"
 
 
 def _chosen(opponents: Opponents, against: str | None, rivals: Mapping[str, Arm], metric: str) -> tuple[str, str]:

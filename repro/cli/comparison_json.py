@@ -30,7 +30,7 @@ def match_json(match: Match, plan: Plan, metric: str) -> dict[str, Any]:
         "estimated_seconds": None if None in left else wall_time(left, plan.jobs),
         "refused": dict(match.refused),
         "absent": list(match.opponents.absent),
-        "notes": match.notes,
+        "notes": match.notes[match.against],
     }
 
 

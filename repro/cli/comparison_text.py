@@ -41,7 +41,7 @@ def dry(match: Match, plan: Plan) -> str:
         ]
     else:
         lines.append(f"  to run: nothing, all its trials are done ({arm.evidence})")
-    return "\n".join([*lines, *_notes(match.notes, rival), *_others(match)])
+    return "\n".join([*lines, *_notes(match), *_others(match)])
 
 
 def told(result: Result) -> str:
@@ -63,7 +63,7 @@ def told(result: Result) -> str:
     ]
     if meeting.word in ("inconclusive", "no verdict"):
         lines.append(f"  to settle it against {match.against}: {to_settle(meeting)}")
-    lines += [*_cost(result.cost), *_notes(meeting.notes, meeting.rival), *_others(match)]
+    lines += [*_cost(result.cost), *_notes(match), *_others(match)]
     lines += [f"  not compared with {arm}: {why}" for arm, why in field.left_out]
     return "\n".join([*lines, "", sentence(result)])
 
@@ -84,7 +84,7 @@ def sentence(result: Result) -> str:
     parts = [
         f"On {match.name} (scale {match.opponents.scale}, {_count(meeting.seeds, 'seed')}, "
         f"{count(meeting.questions)} questions), {arm.id} reaches {percent(meeting.score)} % {field.metric}, "
-        f"{fixed(abs(100 * found.estimate), 1)} points {side} {named(rival)} (95 % interval "
+        f"{fixed(abs(100 * found.estimate))} points {side} {named(rival)} (95 % interval "
         f"{_interval(found.lo, found.hi)}, P(improvement) {chance(found.p_improvement)}): {ends[meeting.word]}",
         f"it ranks {field.rank} of {len(field.meetings) + 1}",
     ]
@@ -142,7 +142,7 @@ def _row(one: Meeting, chosen: bool) -> tuple[str, ...]:
         f"{named(one.rival)}{kind}{where}",
         percent(one.rival_score),
         percent(one.score),
-        signed(100 * found.estimate, 1),
+        signed(100 * found.estimate),
         _interval(found.lo, found.hi),
         chance(found.p_improvement),
         str(len(one.seeds)),
@@ -151,13 +151,23 @@ def _row(one: Meeting, chosen: bool) -> tuple[str, ...]:
 
 
 def _interval(lo: float, hi: float) -> str:
-    return f"{signed(100 * lo, 1)} to {signed(100 * hi, 1)}"
+    return f"{signed(100 * lo)} to {signed(100 * hi)}"
 
 
-def _notes(notes: Sequence[str], rival: Arm) -> list[str]:
-    if not notes:
-        return [f"  settings beside the method: as {rival.id}'s"]
-    return [f"  settings that differ from {rival.id}'s:", *(f"    {note}" for note in notes)]
+def _notes(match: Match) -> list[str]:
+    """What differs beside the method: in full for the arm it is held against, for the others what comes on top."""
+    (against, first), *others = match.notes.items()
+    lines = [f"  settings that differ from {against}'s:", *(f"    {note}" for note in first)]
+    if not first:
+        lines = [f"  settings beside the method: as {against}'s"]
+    more: dict[str, list[str]] = {}
+    for rival, notes in others:
+        for note in notes:
+            if note not in first:
+                # The words of a budget are of one arm each.
+                text = "only one of the two was tuned" if note.startswith("tuning: ") else note
+                more.setdefault(text, []).append(rival)
+    return lines + [f"    and beside {', '.join(rivals)}: {text}" for text, rivals in more.items()]
 
 
 def _others(match: Match) -> list[str]:

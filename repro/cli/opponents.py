@@ -56,6 +56,7 @@ class Opponents:
     arm: Candidate
     rivals: tuple[Candidate, ...]  # those with records
     absent: tuple[str, ...]  # arms without
+    changed: bool  # the rivals, by --set, --method, --task or --model
 
     @property
     def name(self) -> str:
@@ -64,6 +65,12 @@ class Opponents:
 
     def configs(self, seeds: Iterable[int]) -> list[TrialConfig]:
         return [replace(self.arm.config, seed=seed) for seed in seeds]
+
+    def run(self, arm: str | None = None) -> str:
+        """The command that makes records of one arm, or of all core arms."""
+        scale = "" if self.scale == "micro" else f" --scale {self.scale}"
+        same = ", with the same --set, --method, --task and --model" if self.changed else ""
+        return f"repro run {self.experiment.id}{f'/{arm}' if arm else ''}{scale}{same}"
 
     def config(self, arm: str) -> TrialConfig:
         """Of a rival."""
@@ -110,6 +117,7 @@ def find(arm: str, name: str, scale: str | None, changes: Changes, records: Sequ
             if found[one.id]
         ),
         absent=tuple(one.id for one in rivals if not found[one.id]),
+        changed=bool(others),
     )
 
 

@@ -96,9 +96,9 @@ def test_only_the_new_arm_runs_and_meets_every_stored_one(cli_json, launch, mine
     assert found["cost"]["step"]["completions_equal"]["ratio"] == pytest.approx(1.5)
     assert found["cost"]["timed_on"] == HERE["measured_on"]
     assert found["sentence"] == (
-        "On table1 (scale micro, 5 seeds, 4 questions), mine reaches 75.0 % accuracy, 12.5 points above PPO n=1 "
-        "(ppo-n1) (95 % interval +12.5 to +12.5, P(improvement) >0.99): better; it ranks 1 of 5; a training step takes "
-        "1.50 times as long as one of ppo-n1; unlike ppo-n1, it was not tuned."
+        "On table1 (scale micro, 5 seeds, 4 questions), mine reaches 75.0 % accuracy, 12.50 points above PPO n=1 "
+        "(ppo-n1) (95 % interval +12.50 to +12.50, P(improvement) >0.99): better; it ranks 1 of 5; a training step "
+        "takes 1.50 times as long as one of ppo-n1; unlike ppo-n1, it was not tuned."
     )
     assert found["notes"][0].startswith("tuning: ppo-n1 was tuned (4 learning rates x 2 values of minibatches")
     assert tree(PROJECT / "results") == before, "published files are as they were"
@@ -193,6 +193,7 @@ def test_other_settings_are_said(cli, launch, mine, stored):
     code, out, _ = cli("compare", mine, "--experiment", "table1", "--set", "mine.steps=7")
     assert code == 0 and "train.steps: 7 against 50" in out
     assert "version of torch: absent against 1.0" in out and "machine: unknown against a farm (their times are" in out
+    assert "and beside tbrm-n1, grpo-n4: only one of the two was tuned" in out
 
 
 def test_a_change_of_the_stored_arms_leaves_those_without_records(cli, launch, mine):
@@ -201,13 +202,14 @@ def test_a_change_of_the_stored_arms_leaves_those_without_records(cli, launch, m
     assert code == 0 and "without records of these settings: grpo-n4, tbrm-n4" in out
     code, _, err = cli("compare", mine, "--experiment", "table1", "--set", "*.max_prompt=40")
     assert code == 2 and "table1 has no stored records with these settings: run its arms first" in err
+    assert "repro run table1, with the same --set, --method, --task and --model" in err
 
 
 @pytest.mark.parametrize(
     ("hashes", "said"),
     [
         ({"base": "z"}, "the same base model has other weights here (z) than there (b); another processor rounds "
-         "differently: repro run table1 makes records here"),
+         "differently: make records of it here, repro run table1"),
         ({"prompts": {"test": "z"}}, "other test questions"),
         ({"template": "z"}, "another prompt template"),
     ],
@@ -292,7 +294,7 @@ def test_a_file_that_cannot_be_used_is_refused(cli, launch, tmp_path, code, said
         (["nix", "--all-experiments"], "nothing can be compared"),
     ],
 )  # fmt: skip
-def test_bad_input_is_one_line_and_exit_code_2(cli, words, said):
+def test_bad_input_of_compare_is_one_line_and_exit_code_2(cli, words, said):
     code, out, err = cli("compare", *words)
     assert code == 2 and out == ""
     assert err.startswith("repro: ") and err.count("\n") == 1 and said in err
@@ -335,6 +337,13 @@ def test_every_experiment_in_which_it_can_be_compared(cli, cli_json, monkeypatch
     assert code == 0 and "not compared:" in out and out.splitlines()[-1].startswith("in 2 experiments: ")
 
 
+def test_an_experiment_without_the_metric_is_named(cli_json):
+    words = ("compare", "grpo-n4", "--all-experiments", "--metric", "majority@64")
+    found = cli_json(*words)
+    assert [one["experiment"] for one in found["comparisons"]] == ["table2"]
+    assert found["refused"]["table1"] == "table1: no stored arm has the metric 'majority@64'"
+
+
 def test_json_is_what_the_help_says(cli, cli_json):
     (found,) = cli_json("compare", "tbrm-n4", "--experiment", "table1")["comparisons"]
     told = cli("compare", "--help")[1]
@@ -349,3 +358,26 @@ def test_a_compared_arm_can_be_added_to_the_leaderboard_with_its_step_time(cli_j
     assert cli_json("leaderboard", "add")["added"] == 5
     lines = (tmp_path / "runs/results/leaderboard.jsonl").read_text().splitlines()
     assert [json.loads(line)["cost"]["step_seconds"] for line in lines] == pytest.approx([1.5 * 1.035] * 5)
+
+
+def test_another_method_of_ones_own_can_be_the_rival(cli, cli_json, launch, mine, tmp_path):
+    other = method_file(tmp_path, "other")
+    words = ("compare", mine, "--experiment", "table1", "--method", other, "--against", "other")
+    launch()
+    code, _, err = cli(*words)
+    assert code == 2 and "other has no stored record with these settings: run it first" in err
+    launch(accuracy=0.5)
+    cli_json("compare", other, "--experiment", "table1")
+    fake = launch()
+    (found,) = cli_json(*words)["comparisons"]
+    assert {name.split("/")[1] for name in fake.ran} == {"mine"} and found["against"] == "other"
+    assert {one["arm"]: one["core"] for one in found["rivals"]}["other"] is False, "not an arm of the experiment"
+
+
+def test_a_method_with_the_settings_of_a_stored_arm_has_its_trials(cli_json, monkeypatch):
+    monkeypatch.setattr("repro.launch.local.run_trials", refuse)
+    monkeypatch.setattr(retiming, "time_configs", refuse)
+    sets = ("rloo.learning_rate=1e-4", "rloo.minibatches=4")
+    (found,) = cli_json("compare", "rloo", "--experiment", "table1", "--set", sets[0], "--set", sets[1])["comparisons"]
+    (same,) = [one for one in found["rivals"] if one["arm"] == "rloo-n4"]
+    assert found["to_run"] == [] and (same["difference"], same["p_improvement"]) == (0, 0.5)
