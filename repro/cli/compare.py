@@ -54,7 +54,11 @@ def add_arguments(parser) -> None:
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--experiment", metavar="NAME", help="table1, table1@smoke")
     which.add_argument("--all-experiments", action="store_true", help="every experiment in which it can be compared")
-    add("--against", metavar="ARM", help="the stored arm to hold it against (default: the best-ranked core arm)")
+    add(
+        "--against",
+        metavar="ARM",
+        help="the stored arm to hold it against, on that arm's task (default: the best-ranked core arm)",
+    )
     add("--metric", default="accuracy", metavar="NAME", help="greedy, pass@8 …; pass@8:SET for one set of questions")
     add("--dry-run", action="store_true", help="say what would run and with what it is paired; start nothing")
     add_scale(parser)
@@ -135,7 +139,7 @@ def matched(args, records: list[Record]) -> tuple[list[Match], dict[str, str]]:
         plugins.add("method", arm)
 
     def match(name: str) -> Match:
-        found = opponents.find(arm, name, args.scale, altered, records)
+        found = opponents.find(arm, name, args.scale, altered, records, args.against)
         return prepare(found, args.against, args.seeds, args.metric)
 
     if args.experiment:

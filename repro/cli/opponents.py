@@ -77,11 +77,13 @@ class Opponents:
         return {one.id: one.config for one in self.rivals}[arm]
 
 
-def find(arm: str, name: str, scale: str | None, changes: Changes, records: Sequence[Record]) -> Opponents:
+def find(
+    arm: str, name: str, scale: str | None, changes: Changes, records: Sequence[Record], against: str | None = None
+) -> Opponents:
     """The arm and its rivals in the experiment `name` (table1, table1@smoke); `records`: of the workspace.
 
-    `arm` is an arm of the experiment or a method. Raises InputError for what is neither, and where nothing could be
-    compared whatever the records say.
+    `arm` is an arm of the experiment or a method, which takes the task and the base of the arm `against` if that has
+    some of its own. Raises InputError for what is neither, and where nothing can be compared whatever the records say.
     """
     (selection,) = registry.select([name], scale)
     experiment, scale = selection.experiment, selection.scale
@@ -101,7 +103,7 @@ def find(arm: str, name: str, scale: str | None, changes: Changes, records: Sequ
             "(--method FILE.py names a plug-in)"
         )
     check_assignments(whole, changes.sets)
-    own = _config(experiment, scale, arm, _for_arms(changes, [arm], added))
+    own = _config(experiment, scale, arm, replace(_for_arms(changes, [arm], added), beside=against))
     rivals = [one for one in whole.arms if one.id != arm]
     others = _for_arms(changes, [one.id for one in rivals], added)
     configs = {one.id: resolve(whole, scale, one.id, 0, others) for one in rivals}

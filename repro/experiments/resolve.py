@@ -21,7 +21,7 @@ from repro import plugins
 from repro.errors import InputError
 from repro.experiments import registry
 from repro.experiments.assign import Assignment, apply, check_assignments, parse_assignment
-from repro.experiments.types import Experiment
+from repro.experiments.types import Experiment, ScaleSettings
 from repro.methods import configs
 from repro.store.config import EvaluationSettings, TrialConfig
 from repro.tasks import catalogue
@@ -44,6 +44,7 @@ class Changes:
     task: str | None = None
     model: Mapping[str, Any] | None = field(default=None, hash=False)  # a trial config's `base`
     methods: tuple[str, ...] = ()  # that `registry.with_methods` adds as arms
+    beside: str | None = None  # arm whose task and base these take, where it has some of its own
 
     def __bool__(self) -> bool:
         return bool(self.sets or self.task or self.model or self.methods)
@@ -92,7 +93,7 @@ def resolve(
     """The validated config of one trial. `variant` comes from `variant_of`, once for all trials of a command."""
     here = registry.settings(experiment, scale)
     arm = registry.arm_of(experiment, arm_id)
-    special = here.arms.get(arm.id, {})
+    special = _of_scale(here, arm.id, changes)
     method = {**arm.method_config, **special.get("method", {})}
     train = {**here.train, **arm.train, **special.get("train", {})}
     evaluation = _with_sets({**here.evaluation, **special.get("evaluation", {})})
@@ -173,6 +174,14 @@ def flatten(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + name] = value
     return flat
+
+
+def _of_scale(here: ScaleSettings, arm: str, changes: Changes) -> Mapping[str, Any]:
+    """The scale's values for an arm; of an added method what makes it comparable with the arm that it stands beside."""
+    if changes.beside is None or arm not in changes.methods:
+        return here.arms.get(arm, {})
+    other = here.arms.get(changes.beside, {})
+    return {name: other[name] for name in ("task", "base", "evaluation") if name in other and "task" in other}
 
 
 def _with_sets(evaluation: dict[str, Any]) -> dict[str, Any]:

@@ -381,3 +381,15 @@ def test_a_method_with_the_settings_of_a_stored_arm_has_its_trials(cli_json, mon
     (found,) = cli_json("compare", "rloo", "--experiment", "table1", "--set", sets[0], "--set", sets[1])["comparisons"]
     (same,) = [one for one in found["rivals"] if one["arm"] == "rloo-n4"]
     assert found["to_run"] == [] and (same["difference"], same["p_improvement"]) == (0, 0.5)
+
+
+def test_a_method_takes_the_task_of_the_arm_it_is_held_against(cli_json):
+    words = ("compare", "rloo", "--experiment", "table4", "--dry-run")
+    (plain,) = cli_json(*words)["comparisons"]
+    (code,) = cli_json(*words, "--against", "code-mean")["comparisons"]
+    assert "code-mean" in plain["refused"] and code["refused"].keys() >= {"math-mean", "math-base"}
+    assert not any(name.startswith("code-") for name in code["refused"]), "now these can be compared"
+    ids = [{trial.split("/")[0] for trial in found["to_run"]} for found in (plain, code)]
+    assert ids[0].isdisjoint(ids[1]), "another task is another variant"
+    (same,) = cli_json(*words, "--against", "math-pass")["comparisons"]
+    assert same["to_run"] == plain["to_run"]
