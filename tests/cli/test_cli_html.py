@@ -2,10 +2,11 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
-from repro.cli import site
+from repro.cli import report, site
 from repro.experiments import registry
 from repro.experiments.resolve import resolve
 from repro.report.html.write import MARKER
@@ -15,6 +16,7 @@ from repro.store.workspace import Workspace
 from .fake_trials import record_of
 
 TABLE1 = registry.get("table1")
+RESULTS = Path(__file__).resolve().parents[2] / "results"
 
 
 @pytest.fixture
@@ -40,7 +42,10 @@ def drawn(monkeypatch):
     return names
 
 
-def test_published_and_own_results_stand_side_by_side(cli_json, workspace):
+def test_published_and_own_results_stand_side_by_side(cli_json, workspace, monkeypatch):
+    # The published results are those of the checkout, wherever the package is installed.
+    bundles = {name: RESULTS / f"{name}.jsonl.gz" for name in ("table1", "table1-tuning", "table2")}
+    monkeypatch.setattr(report, "published_bundles", lambda: bundles)
     found = cli_json("report", "table1*", "--html")["html"]
     reports = {(one["origin"], one["id"]) for one in found["reports"]}
     assert reports == {("stored", "table1"), ("stored", "table1-tuning"), ("yours", "table1@smoke")}

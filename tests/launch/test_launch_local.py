@@ -183,7 +183,8 @@ def command(tmp_path, arms, jobs=2) -> subprocess.Popen:
     script.write_text(
         textwrap.dedent(
             f"""
-            import sys
+            import signal, sys
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs the tests may have it ignored
             sys.path[:0] = {[str(HERE), str(HERE.parents[1])]!r}
             from pathlib import Path
             from test_launch_local import RUNNER, run_trials, trial
