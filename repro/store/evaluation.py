@@ -82,6 +82,8 @@ class EvaluationSettings:
     """Also record pass@k, at this k, in every point of the learning curve."""
     backend: Literal["transformers", "vllm"] = "transformers"
     """Engine that samples the completions of the sets; points of the learning curve use the trainer's own."""
+    completions: Literal["few", "all"] = "few"
+    """Which sampled completions the record keeps: the first one of 16 questions over all sets, or every one."""
     budgets: tuple[int, ...] = ()
     """Token limits up to max_completion at which sets with verify are measured as well (sequential scaling)."""
 

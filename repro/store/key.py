@@ -16,7 +16,7 @@ _NAMES = ("experiment", "arm", "variant")
 # Settings that came after the first records: at these values a trial is what it was before they existed.
 _LATER = (
     {"name": None, "verify": False, "kl": False, "vote": False, "lenient": False, "shots": 0},
-    {"backend": "transformers", "budgets": [], "dev_pass": None, "curve": None},
+    {"backend": "transformers", "budgets": [], "dev_pass": None, "curve": None, "completions": "few"},
 )
 _WITHOUT_EFFECT = ("trackers", "keep_checkpoints", "checkpoint_every", "processes")
 

@@ -11,9 +11,10 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from repro.errors import InputError
 from repro.store.workspace import user_cache
@@ -32,16 +33,18 @@ class Base:
 
 def ensure_base(config, data_dir: Path | None = None, emit: Callable[[dict], None] = lambda event: None) -> Base:
     """The base of a trial, built or fetched if it is missing. Raises InputError if it cannot be had."""
-    kind = config.base.get("kind")
-    if kind == "micro":
-        return _micro(config, data_dir, emit)
-    if kind == "hub":
-        return _hub(config.base)
-    if kind == "folder":
-        folder = Path(config.base["path"])
+    return _micro(config, data_dir, emit) if config.base.get("kind") == "micro" else checkpoint(config.base)
+
+
+def checkpoint(base: Mapping[str, Any]) -> Base:
+    """A base that exists already, in a folder or on the hub. Raises InputError if it cannot be had."""
+    if base.get("kind") == "hub":
+        return _hub(base)
+    if base.get("kind") == "folder":
+        folder = Path(base["path"])
         check_folder(folder)
         return Base(folder, folder_digest(folder), {})
-    raise InputError(f"base.kind is {kind!r}; use micro, hub or folder")
+    raise InputError(f"base.kind is {base.get('kind')!r}; use micro, hub or folder")
 
 
 def check_folder(folder: Path) -> None:
@@ -84,11 +87,12 @@ def folder_digest(folder: Path) -> str:
             if path.name == "manifest.json":
                 continue
             digest.update(path.name.encode())
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
+            with open(path, "rb") as file:  # weights may be larger than memory
+                digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
 
 
-def _hub(base: dict) -> Base:
+def _hub(base: Mapping[str, Any]) -> Base:
     from huggingface_hub import snapshot_download
 
     try:

@@ -71,11 +71,15 @@ class Policy:
             max_new_tokens=self.max_completion,
             temperature=temperature,
             end_ids=self.end_ids,
-            pad_id=self.tokenizer.pad_token_id,
+            pad_id=self.tokenizer.pad_token_id or 0,  # not every checkpoint has one, and padding is masked anyway
         )
+        self.count(prompts, completions)
+        return completions
+
+    def count(self, prompts: list[list[int]], completions: list[list[int]]) -> None:
+        """Add what has been sampled to the totals."""
         self.tokens += sum(map(len, completions))
         self.flops += self.flops_of(prompts, completions)
-        return completions
 
     def charge(self, cost) -> None:
         """Give what has been sampled since the last call to the totals of a phase."""
@@ -167,17 +171,31 @@ def _letters(policy: Policy, task, prompts: list, completions: list[list[int]]) 
     return letters, texts
 
 
+def _sampled(policy: Policy, kept, temperature: float, part: str, ids: list[list[int]], draws: list[Draw] | None):
+    """The completions of one batch, from an earlier run if that has kept them."""
+    found = None if kept is None else kept.load(part)
+    if found is not None:
+        policy.count(ids, found)
+        return found
+    completions = policy.complete(ids, draws, temperature)
+    if kept is not None:
+        kept.add(part, completions)
+    return completions
+
+
 def grade(
     policy: Policy, task, prompts: list, *, seed: int, n: int, temperature: float, greedy: bool,
-    stream: str = "evaluate", step: int = 0, keep_texts: int = 0, pool=None, keep_ids: bool = False,
-    vote: bool = False, lenient: bool = False, shots: Sequence = (),
+    stream: str = "evaluate", step: int = 0, keep_texts: int | None = 0, pool=None, keep_ids: bool = False,
+    vote: bool = False, lenient: bool = False, shots: Sequence = (), kept=None,
 ) -> Graded:  # fmt: skip
     """Sample `n` completions per prompt (and one greedily), and grade them. Rows are generated in a fixed order.
 
     A `repro.training.pool.Pool` judges every sample, and keeps the chunks so that a killed evaluation goes on. It
     keeps neither ids, votes nor texts, so `keep_ids`, `vote` and `lenient` do without one. `shots` are prompts that
-    are shown, worked out, before each question.
+    are shown, worked out, before each question. `keep_texts`: the first sample of so many questions, or every sample
+    (None). A `repro.training.kept.Kept` takes the place of a pool where nobody judges.
     """
+    draw = partial(_sampled, policy, kept, temperature)
     ids = encode(policy.tokenizer, task, prompts, policy.max_prompt, shots)
     rows = [(question, index) for question in range(len(prompts)) for index in range(n)]
     letters: list[str] = []
@@ -187,12 +205,12 @@ def grade(
     read: list[bool] = []
     for number, start in enumerate(range(0, len(rows), policy.batch)):
         chunk = rows[start : start + policy.batch]
-        kept = pool.load(number) if pool is not None else None
-        if kept is None:
+        judged = pool.load(number) if pool is not None else None
+        if judged is None:
             draws = [Draw(seed, stream, step, prompts[q].id, index) for q, index in chunk]
             asked = [ids[q] for q, _ in chunk]
             questions = [prompts[q] for q, _ in chunk]
-            completions = policy.complete(asked, draws if temperature > 0 else None, temperature)
+            completions = draw(f"{number:05d}", asked, draws if temperature > 0 else None)
             got, decoded = _letters(policy, task, questions, completions)
             if vote:
                 answers.extend(task.answers(decoded, questions))
@@ -203,10 +221,10 @@ def grade(
             if pool is not None:
                 pool.add(number, policy, task.answers(decoded, questions), asked, completions, got, decoded)
         else:
-            got, decoded = kept
+            got, decoded = judged
         letters.extend(got)
         for (question, index), letter, text in zip(chunk, got, decoded, strict=True):
-            if index == 0 and len(texts) < keep_texts:
+            if keep_texts is None or (index == 0 and len(texts) < keep_texts):
                 prompt = prompts[question]
                 texts.append(
                     {
@@ -221,7 +239,7 @@ def grade(
     if greedy:
         greedy_letters = ""
         for start in range(0, len(prompts), policy.batch):
-            completions = policy.complete(ids[start : start + policy.batch], None, temperature)
+            completions = draw(f"greedy-{start:05d}", ids[start : start + policy.batch], None)
             greedy_letters += "".join(_letters(policy, task, prompts[start : start + policy.batch], completions)[0])
     samples = ["".join(letters[q * n : (q + 1) * n]) for q in range(len(prompts))]
     return Graded(

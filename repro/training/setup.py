@@ -21,10 +21,11 @@ from repro.store.config import TrialConfig
 from repro.store.key import trial_key
 from repro.tasks import sandbox, verdict
 from repro.tasks.overlap import overlap
-from repro.tasks.task import prompts_sha256
 from repro.training.arguments import split_plan
 from repro.training.base import ensure_base
 from repro.training.evaluate import Policy, encode, end_ids
+from repro.training.fit import check_fit, load_model, model_config, own_tokenizer
+from repro.training.hashes import content_hashes, set_name
 from repro.training.tokenizer import load_tokenizer
 
 
@@ -55,19 +56,18 @@ class Setup:
         if self.executes:
             sandbox.require()
         self.base = ensure_base(config, data_dir, emit)
-        self.hashes = {
-            "base": self.base.digest,
-            "template": self.task.template.sha256,
-            "prompts": {
-                **({"rl": prompts_sha256(self.rl)} if self.trained else {}),
-                **({"dev": prompts_sha256(self.dev)} if self.dev else {}),
-                **{name: prompts_sha256(prompts) for name, _, prompts, _ in self.sets},
-            },
+        prompts = {
+            **({"rl": self.rl} if self.trained else {}),
+            **({"dev": self.dev} if self.dev else {}),
+            **{name: own for name, _, own, _ in self.sets},
         }
+        self.hashes = content_hashes(self.base.digest, self.task, prompts)
         if any(item.verify for *_, item in self.sets) or (self.trained and self.method.needs().verdict != "none"):
             self._one_template()
             self.hashes["verdict"] = verdict.get(self.task.template.name).sha256
             self.verdict_tokens(load_tokenizer(self.base.folder), [0])  # refused now, not after training
+        if config.base["kind"] != "micro":  # the suite's own models are made for their tasks
+            self._check_fit()
         self.key = trial_key(config, self.hashes)
         self.timer = PhaseTimer("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -80,7 +80,7 @@ class Setup:
         task = self.task if item.task is None else tasks.load(item.task, dict(item.options), self.data_dir)
         if item.split not in task.splits:
             raise InputError(f"task {task.name} has no split {item.split!r}; it has {', '.join(task.splits)}")
-        name = item.name or (task.name if item.split == "test" else f"{task.name}-{item.split}")
+        name = set_name(item, task)
         prompts = task.prompts(item.split, item.questions)
         if not prompts:
             raise InputError(f"task {task.name} has no {item.split} prompts with these options; raise its {item.split}")
@@ -88,6 +88,14 @@ class Setup:
             task.check_lenient([], [])  # refused now, not after training
         self.shots(task, item)
         return name, task, prompts, item
+
+    def _check_fit(self) -> None:
+        folder, evaluation = self.base.folder, self.config.evaluation
+        model_config(folder)
+        tokenizer = own_tokenizer(folder)
+        for _, task, prompts, item in self.sets:
+            ids = encode(tokenizer, task, prompts, self.config.train.max_prompt, self.shots(task, item))
+            check_fit(tokenizer, folder, task, ids, evaluation.max_completion)
 
     @staticmethod
     def shots(task, item) -> list:
@@ -128,9 +136,7 @@ class Setup:
 
     def base_model(self):
         """The base in evaluation mode, on the device."""
-        from transformers import AutoModelForCausalLM
-
-        model = AutoModelForCausalLM.from_pretrained(self.base.folder, dtype=torch.float32, use_safetensors=True)
+        model = load_model(self.base.folder, dtype=torch.float32)
         return model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
 
     @cached_property

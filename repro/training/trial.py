@@ -23,6 +23,7 @@ from repro.store.workspace import Workspace, user_cache
 from repro.training import checkpoints, kl, stage1
 from repro.training.describe import describe, mean_accuracy
 from repro.training.evaluate import engine_mismatch, grade
+from repro.training.kept import Kept
 from repro.training.pool import Pool
 from repro.training.setup import Setup
 from repro.training.stage1 import Stage1
@@ -186,18 +187,22 @@ class _Run:
 
     def _evaluate(self, model) -> tuple[dict, dict, list]:
         outcomes, metrics, texts = {}, {}, []
-        share = max(1, SAMPLES_KEPT // len(self.setup.sets))
+        few = self.config.evaluation.completions == "few"
+        share = max(1, SAMPLES_KEPT // len(self.setup.sets)) if few else None
         with self._engine(model) as engine:
             policy = self.setup.policy(model, self.tokenizer, engine)
             for name, task, prompts, item in self.setup.sets:
                 self.emit({"event": "phase", "message": f"evaluate {name}"})
+                kept = self._kept(name, len(prompts) * (item.n + item.greedy)) if not item.verify else None
                 with self.setup.timer.phase("evaluate") as cost:
                     graded = grade(
                         policy, task, prompts, seed=self.config.seed, n=item.n, temperature=item.temperature,
                         greedy=item.greedy, keep_texts=share, pool=self._pool(name, policy) if item.verify else None,
                         keep_ids=item.kl, vote=item.vote, lenient=item.lenient, shots=self.setup.shots(task, item),
+                        kept=kept,
                     )  # fmt: skip
                     policy.charge(cost)
+                self.resumed = max(self.resumed, int(kept is not None and kept.found > 0))
                 outcomes[name] = graded.to_json()
                 summary = summarize(graded.samples, graded.greedy)
                 if item.kl:
@@ -215,6 +220,15 @@ class _Run:
                 metrics.update({f"{name}/{metric}": value for metric, value in summary.items()})
                 texts.extend({"set": name, **row} for row in graded.texts)
         return outcomes, metrics, texts
+
+    def _kept(self, name: str, rows: int) -> Kept | None:
+        """What an earlier run has sampled of a set. Of a trained policy nothing is kept but its last checkpoint."""
+        if self.setup.trained:
+            return None
+        message = f"evaluate {name}, {{}} of {rows} completions"
+        return Kept(
+            self.folder / "kept" / name, lambda done: self.emit({"event": "phase", "message": message.format(done)})
+        )
 
     def _pool(self, name: str, policy) -> Pool:
         tokens = self.setup.verdict_tokens(self.tokenizer, policy.end_ids)
