@@ -22,6 +22,7 @@ VERBS = {
     "show": "what an experiment is, or the resolved config of an arm",
     "plan": "which trials would run, which are cached, how long it takes, and what it costs",
     "run": "run trials, then write tables, figures and verdicts",
+    "evaluate": "measure a checkpoint of yours on a task, recorded like a trial",
     "status": "what is done, running, failed or damaged in a workspace",
     "report": "tables and figures from stored records alone",
     "leaderboard": "arms ranked; add, merge, verify and export trials",

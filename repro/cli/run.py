@@ -77,7 +77,7 @@ def main(args) -> int:
             f"interrupted; finished trials and checkpoints are kept in {workspace.root}: the same command goes on"
         ) from None
     _print(args, [one for one in ends if one is not None], progress)
-    return _exit_code(progress, troubles)
+    return exit_code(progress, troubles)
 
 
 def _run(chosen, altered, configs, workspace, workers, data, made):
@@ -180,7 +180,7 @@ def _print(args, finished, progress) -> None:
             console.print(line, markup=False, highlight=False)
 
 
-def _exit_code(progress, troubles: list[str]) -> int:
+def exit_code(progress, troubles: list[str]) -> int:
     """1 if a trial, the timing pass or a plan failed; bad input that every failure shares is raised as such."""
     if progress.messages and set(progress.kinds.values()) == {"input"} and len(set(progress.messages.values())) == 1:
         raise InputError(next(iter(progress.messages.values())))

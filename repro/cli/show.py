@@ -79,7 +79,8 @@ def describe(experiment: Experiment, scales: list[str]) -> dict[str, Any]:
 
 def text(experiment: Experiment, scales: list[str]) -> str:
     """The experiment for people: arms, settings per scale, claims with what the paper supports, deviation ledger."""
-    parts = [f"{experiment.id}: {experiment.title}  (paper: {experiment.paper})", _wrap(experiment.summary, "")]
+    paper = f"  (paper: {experiment.paper})" if experiment.paper else ""
+    parts = [f"{experiment.id}: {experiment.title}{paper}", _wrap(experiment.summary, "")]
     parts.append("arms (* core)")
     parts.append(columns([(arm.id, "*" if arm.core else " ", arm.display, arm.method) for arm in experiment.arms]))
     for name in scales:

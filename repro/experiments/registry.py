@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from repro.errors import InputError
+from repro.experiments._evaluate import EVALUATE
 from repro.experiments.twins import TUNING_SUFFIX, grid_arm, tuning_twin, with_smoke
 from repro.experiments.types import Arm, Experiment, ScaleSettings
 
@@ -55,8 +56,11 @@ def experiments() -> Mapping[str, Experiment]:
 
 
 def get(name: str) -> Experiment:
-    """The experiment called `name`; InputError naming the nearest ones if there is none."""
-    known = experiments()
+    """The experiment called `name`; InputError naming the nearest ones if there is none.
+
+    That of `repro evaluate` has records like any other, but no arms to run: it is not among `experiments`.
+    """
+    known = {**experiments(), EVALUATE.id: EVALUATE}
     if name not in known:
         raise InputError(f"unknown experiment {name!r}: {suggest(name, known)}")
     return known[name]
@@ -204,7 +208,10 @@ def _scale_of(name: str, pattern: str) -> tuple[str, str | None]:
 
 def _matching_experiments(name: str) -> list[Experiment]:
     if not _is_glob(name):
-        return [get(name)]
+        found = get(name)
+        if not found.arms:
+            raise InputError(f"{name} has no arms of its own: repro {name} --model PATH_OR_ID --task NAME makes them")
+        return [found]
     found = [
         experiment
         for key, experiment in experiments().items()

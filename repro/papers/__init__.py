@@ -33,7 +33,12 @@ def _parsed(name: str) -> dict[str, Any]:
 
 
 def load(name: str) -> dict[str, Any]:
-    """The data of one paper (read once; the caller gets a copy of its own). Unknown name: `InputError`."""
+    """The data of one paper (read once; the caller gets a copy of its own). Unknown name: `InputError`.
+
+    "" is the paper of what no paper reports: it has neither claims nor tables.
+    """
+    if not name:
+        return {"id": "", "name": "", "arxiv": "", "claims": [], "tables": []}
     known = names()
     if name not in known:
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.3) or known

@@ -12,6 +12,7 @@ import numpy as np
 
 from repro.errors import InputError
 from repro.experiments import registry
+from repro.experiments._evaluate import NAME as EVALUATE
 from repro.experiments.twins import TUNING_SUFFIX
 from repro.report.summary import DEV, measured_peak, step_seconds
 from repro.store.config import experiment_id
@@ -107,12 +108,15 @@ def scores_of(record: Record) -> Scores:
 
 
 def setting_of(record: Record) -> str:
-    """16 hex digits: what two arms must share to be ranked together. Base model, questions, how answers are sampled."""
+    """16 hex digits: what two arms must share to be ranked together. Base model, questions, how answers are sampled.
+
+    Of `repro evaluate` the models themselves are the arms.
+    """
     names = sorted({name for name in record["outcomes"] if name != DEV} or record["outcomes"])
     hashes, evaluation = record["hashes"], before(record["config"]["evaluation"])
     sets = [{name: value for name, value in one.items() if name not in _LOOKED_AT} for one in evaluation["sets"]]
     content = {
-        "base": hashes["base"],
+        "base": None if record["experiment"] == EVALUATE else hashes["base"],
         "template": hashes["template"],
         "prompts": {name: hashes["prompts"].get(name) for name in names},
         "questions": {name: record["outcomes"][name]["questions"] for name in names},

@@ -37,7 +37,8 @@ def markdown(report: Report) -> str:
     parts += reported(report)
     parts += ["## Claims\n", _claims(report)]
     parts += noise_section(report)
-    parts += ["## Where this differs from the paper\n", _ledger(report)]
+    if report.experiment.ledger:
+        parts += ["## Where this differs from the paper\n", _ledger(report)]
     parts += ["## Reproduce\n", f"```\n{report.command}\n```\n"]
     return "\n".join(parts)
 
