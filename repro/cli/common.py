@@ -108,7 +108,13 @@ def data_dir(args: argparse.Namespace) -> Path | None:
 
 
 def print_json(value: Any) -> None:
-    print(json.dumps(value, indent=1, default=str))
+    """Everything but plain ASCII is escaped; the one control character that JSON leaves alone, too."""
+    print(json.dumps(value, indent=1, default=str).replace("\x7f", "\\u007f"))
+
+
+def printable(text: str) -> str:
+    """Text from outside on one line, with whatever could steer a terminal (control, bidirectional …) escaped."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def columns(rows: list[tuple[str, ...]], indent: str = "  ") -> str:

@@ -23,6 +23,7 @@ VERBS = {
     "plan": "which trials would run, which are cached, how long it takes, and what it costs",
     "run": "run trials, then write tables, figures and verdicts",
     "evaluate": "measure a checkpoint of yours on a task, recorded like a trial",
+    "rescore": "stored completions judged by another checker, with the differences",
     "status": "what is done, running, failed or damaged in a workspace",
     "report": "tables and figures from stored records alone",
     "leaderboard": "arms ranked; add, merge, verify and export trials",

@@ -25,7 +25,7 @@ from repro.tasks.outcome import Outcome
 from repro.tasks.overlap import normalise, overlap
 from repro.tasks.sources import REAL, Source
 from repro.tasks.task import ID_BITS, SPLITS, Prompt, Task, prompts_sha256
-from repro.tasks.templates import cut
+from repro.tasks.templates import answer_text, cut
 from repro.tasks.templates import get as get_template
 
 DEV_DEFAULT = 512  # but at most a tenth of the training set
@@ -108,7 +108,7 @@ class RealTask(Task):
     def _final(self, completions: Sequence[str]) -> list[str]:
         from repro.tasks.answers.extract import marked_answer
 
-        texts = [_tagged(cut(text, self.template.stop), self.template.answer_tag) for text in completions]
+        texts = [answer_text(text, self.template) for text in completions]
         return [text if not self._strict or marked_answer(text) is not None else "" for text in texts]
 
     def check_lenient(self, completions: Sequence[str], prompts: Sequence[Prompt]) -> list[Outcome]:
@@ -235,17 +235,6 @@ def _gold_symbolic(text: str) -> str | None:
     if len(text) > 2 and text[0] == text[-1] == "$" and text.count("$") == 2:
         text = text[1:-1].strip()
     return text or None
-
-
-def _tagged(text: str, tag: str) -> str:
-    """What stands in the last answer tag, boxed so that the checkers take all of it; the whole text without such a
-    tag."""
-    if not tag:
-        return text
-    found = re.findall(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
-    if not found:
-        return text
-    return found[-1] if "\\boxed" in found[-1] else f"\\boxed{{{found[-1].strip()}}}"
 
 
 def _order(prompt: Prompt) -> bytes:

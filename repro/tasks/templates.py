@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -92,6 +93,16 @@ TEMPLATES = {
 def cut(text: str, stop: Sequence[str]) -> str:
     """The text before the first stop string: what a base model invents after it is no part of its answer."""
     return text[: min((at for at in map(text.find, stop) if at >= 0), default=len(text))]
+
+
+def answer_text(text: str, template: Template) -> str:
+    """What of a completion may hold the answer: up to the first stop string; of a template with an answer tag what
+    stands in the last such tag, boxed so that the checkers take all of it, or everything if there is none."""
+    text, tag = cut(text, template.stop), template.answer_tag
+    found = re.findall(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL) if tag else []
+    if not found:
+        return text
+    return found[-1] if "\\boxed" in found[-1] else f"\\boxed{{{found[-1].strip()}}}"
 
 
 def get(name: str) -> Template:

@@ -129,6 +129,8 @@ def test_a_task_from_a_file(cli_json, inline, models, plugged, tmp_path):
     (record,) = records()
     assert one["task"] == "sums" and len(record["config"]["task"]["source"]) == 64
     assert record["provenance"]["plugins"][0]["file"] == "sums.py"
+    (result,) = cli_json("rescore", one["id"], "--checker", "lenient")["results"]
+    assert (result["stored"], result["of"]) == (4, 32)
 
 
 def test_the_other_verbs_take_such_records_like_any_other(cli, cli_json, inline, models):
@@ -151,6 +153,9 @@ def test_the_other_verbs_take_such_records_like_any_other(cli, cli_json, inline,
     assert cli_json("leaderboard", "verify", "--file", board)["ok"]
     assert cli_json("leaderboard", "show", "--file", board)["groups"][0]["reported"] == []
     assert cli_json("leaderboard", "export", "out.csv", "--file", board)["rows"] == 10
+    (result,) = cli_json("rescore", name, "--checker", "task")["results"]
+    assert (result["origin"], result["stored"], result["of"]) == ("runs", 10 * 48, 10 * 48)
+    assert result["changes"] == []
     assert cli_json("clean")["removed"] == [] and len(records()) == 10
     assert cli("show", "evaluate")[0] == 0
 

@@ -8,10 +8,15 @@ from repro.tasks.answers.numeric import (
     parse_number,
     spell,
 )
-from repro.tasks.answers.symbolic import check_symbolic, check_symbolic_many, voting_form
+from repro.tasks.answers.symbolic import (
+    check_by_math_verify,
+    check_symbolic,
+    check_symbolic_many,
+    voting_form,
+)
 
 __all__ = [
-    "check_last_number",
+    "check_by_math_verify", "check_last_number",
     "check_number", "check_numeric", "check_symbolic", "check_symbolic_many", "extract_number", "parse_number", "spell",
     "voting_form",
 ]  # fmt: skip

@@ -59,6 +59,23 @@ def check_symbolic_many(pairs: list[tuple[str, str]], deadline: float = DEADLINE
     return [item if isinstance(item, Outcome) else found[item] for item in judged]
 
 
+def check_by_math_verify(pairs: list[tuple[str, str]], deadline: float = DEADLINE, workers: int = 1) -> list[Outcome]:
+    """Outcomes of (completion, gold) pairs by math-verify alone: of the rules above only 1, 5 and 6 hold.
+
+    Without a box or a `####` line the final number of the text is the answer. What cannot be handed to a worker (too
+    long, or characters that LaTeX has no use for) is unparsed.
+    """
+    items: list[tuple[str, str] | None] = []
+    for completion, gold in pairs:
+        marked = marked_answer(completion)
+        answer = marked.text if marked is not None and marked.final else spell(extract_number(completion))
+        good = answer and len(answer) <= LONGEST_ANSWER and _ALLOWED.fullmatch(answer) and not _REFUSED.search(answer)
+        items.append((gold, answer) if good else None)
+    unlike = list(dict.fromkeys(item for item in items if item is not None))
+    found = dict(zip(unlike, pool.compare(unlike, deadline, workers), strict=True))
+    return [Outcome.UNPARSED if item is None else found[item] for item in items]
+
+
 def voting_form(completion: str) -> str | None:
     """The answer of a completion in a plain spelling, so that equal ones can be counted; None without a usable one.
 
