@@ -70,6 +70,24 @@ def test_an_evaluation_is_recorded_like_a_trial(cli_json, inline, models):
         assert 0 <= value["lo"] <= value["estimate"] <= value["hi"] <= 1
 
 
+def test_asked_as_an_experiments_base_arm_is_it_gives_the_same_answers(cli_json, inline, models):
+    from repro.experiments import registry
+    from repro.experiments.resolve import parse_changes, resolve
+    from repro.training.trial import run_trial
+
+    config = resolve(registry.get("table1"), "smoke", "base", 0, parse_changes(model=str(models[0])))
+    arm = run_trial(config, Path("arm"))["outcomes"]["chain"]
+    options = [f"--option={name}={json.dumps(value)}" for name, value in config.task["options"].items()]
+    longest = config.evaluation.max_completion
+    cli_json(
+        "evaluate", "--model", models[0], "--task", "chain", "--scale", "smoke", *options, "--max-completion", longest
+    )
+    (record,) = records()
+    found = record["outcomes"]["chain"]
+    assert options and {name: found[name] for name in arm} == arm
+    assert record["hashes"]["prompts"]["chain"] and found["vote"] and found["lenient"]
+
+
 def test_again_is_cached_and_other_questions_are_not(cli, cli_json, inline, models):
     first = cli_json("evaluate", "--model", models[0], *SMALL)
     assert len(inline) == 1
