@@ -19,7 +19,7 @@ from repro.errors import InputError
 from repro.store.config import TrialConfig
 from repro.store.evaluation import EvaluationSet
 from repro.store.key import content_hash
-from repro.tasks import catalogue, sandbox
+from repro.tasks import catalogue
 from repro.tasks.checkers import Checker
 from repro.tasks.task import Prompt, Task, prompts_sha256
 from repro.training.hashes import set_name
@@ -161,6 +161,8 @@ def _asked(config: TrialConfig, item: EvaluationSet, checker: Checker, data_dir:
     if more and not task.executes:
         task = tasks.load(name, {**options, **more}, data_dir)
     if task.executes:
+        from repro.tasks import sandbox  # listing the experiments must not pay for it
+
         sandbox.require()
     prompts = task.prompts(item.split, item.questions)
     return _Asked(task, item, prompts, prompts_sha256(prompts))
