@@ -68,7 +68,7 @@ class Group:
     A variant that leaves all of these alone, such as a method that was plugged in, stands among the arms as registered.
     """
 
-    experiment: str  # with scale: table1, table1@smoke
+    experiment: str  # table1, table1@smoke; with the variant if all rows are of one: table1@1a2b3c4d
     scale: str
     tasks: tuple[str, ...]
     setting: str
@@ -176,7 +176,8 @@ def _group(own: list[Trial], metric: str, top: int) -> Group:
             rows.append(_row(arms[key], len(rows) + 1, found, metric))
             scores.append(found)
     first = own[0].entry
-    experiment = experiment_id(first.experiment, first.scale)
+    names = {trial.entry.experiment_id for trial in own}
+    experiment = first.experiment_id if len(names) == 1 else experiment_id(first.experiment, first.scale)
     return Group(
         experiment=experiment,
         scale=first.scale,

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from plugin_files import method_file
 
-import repro
-from repro.cli import opponents, retiming
+from repro.cli import opponents, pipeline, retiming
 from repro.experiments import registry
+from repro.experiments.plan import published_bundle
 from repro.experiments.resolve import resolve
 from repro.store.published import read_bundle
 from repro.store.records import load_records, write_record
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("plugged")
 HASHES = {"base": "b", "prompts": {"test": "t"}, "template": "x"}  # of the records in `fake_trials`
 SKILL = {"base": 0.25, "ppo-n1": 0.625, "tbrm-n1": 0.5, "grpo-n4": 0.375}
 HERE = {"cpu": "this one", "cores": 3, "gpu": None, "measured_on": "3 cores of this one"}
-PROJECT = Path(repro.__file__).parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 
 
 def trial(arm, seed, accuracy=None, experiment="table1", scale="micro", **more):
@@ -33,6 +33,13 @@ def trial(arm, seed, accuracy=None, experiment="table1", scale="micro", **more):
 def rounds(seconds, count=8):
     one = {"phases": {}, "completions": 1, "prompts": 1}
     return {"rounds": [{"seconds": seconds * (1 + 0.01 * index), **one} for index in range(count)]}
+
+
+@pytest.fixture(autouse=True)
+def checkout(monkeypatch):
+    """Published results are those of the checkout, wherever the package is installed."""
+    for module in (opponents, pipeline):
+        monkeypatch.setattr(module, "published_bundle", lambda experiment: published_bundle(experiment, PROJECT))
 
 
 @pytest.fixture
