@@ -21,6 +21,7 @@ from repro.experiments.resolve import Changes, resolve, variant_of
 from repro.experiments.twins import TUNING_SUFFIX
 from repro.experiments.types import Experiment
 from repro.methods import catalogue
+from repro.methods.configs import SOURCES
 from repro.store.config import TrialConfig, experiment_id
 from repro.store.published import read_bundle
 
@@ -92,7 +93,8 @@ def find(
     if experiment.tabular:
         raise InputError(f"{experiment.id} runs on bandits: it has no test questions to pair by")
     added = tuple(method for method in changes.methods if method != arm)
-    if arm in catalogue.METHODS and all(one.id != arm for one in experiment.arms):
+    # A plug-in that is called like an arm is refused there, where the arm would stand in for it.
+    if arm in SOURCES or (arm in catalogue.METHODS and all(one.id != arm for one in experiment.arms)):
         added = (*added, arm)
     whole = registry.with_methods(experiment, added)
     if all(one.id != arm for one in whole.arms):

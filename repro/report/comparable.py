@@ -1,9 +1,9 @@
 """Whether two trials can be compared, and in what else they differ: read from their records, never assumed.
 
-An obstacle refuses the comparison: other scale, other base model, other questions, or no questions at all (bandits). A
-difference is said beside the result: sampling of the evaluation, budget and settings of training, package versions,
-machine. What makes the two arms different methods (method, its config, learning rates, prompts per step at equal
-completions) is what is compared, so it is neither.
+An obstacle refuses the comparison: other scale, other base model, other questions, answers asked for in another way
+(temperature, examples, length), or no questions at all (bandits). A difference is said beside the result: number of
+answers, budget and settings of training, package versions, machine. What makes the two arms different methods (method,
+its config, learning rates, prompts per step at equal completions) is what is compared, so it is neither.
 
 Before a trial has run, `draft` makes its half of the comparison from its config alone.
 """
@@ -19,12 +19,8 @@ from repro.store.key import before
 
 Record = Mapping[str, Any]
 
-_SAMPLING = {
-    "n": "answers per question",
-    "temperature": "temperature",
-    "greedy": "greedy decoding",
-    "shots": "examples",
-}
+_ASKED = {"temperature": "temperature", "shots": "number of examples"}  # of an evaluation set: other answers
+_COUNTED = {"n": "answers per question", "greedy": "greedy decoding"}  # more or fewer of the same answers
 _TRAINING = (
     "steps", "completions_per_step", "max_prompt", "max_completion", "temperature", "max_grad_norm", "weight_decay",
     "warmup_steps", "schedule", "precision", "lora", "backend",
@@ -49,10 +45,10 @@ def obstacles(one: Record, two: Record) -> list[str]:
         return ["it runs on bandits, without questions to pair by"]
     found = [*_base(one, two)]
     if _questions(one) != _questions(two) or not _same_prompts(one, two) or not _same_outcomes(one, two):
-        found.append("other test questions")
-    elif not _same(one, two, "template"):
+        return [*found, "other test questions"]
+    if not _same(one, two, "template"):
         found.append("another prompt template")
-    return found
+    return [*found, *_asked(one, two)]
 
 
 def differences(one: Record, two: Record) -> list[str]:
@@ -133,15 +129,29 @@ def _same_outcomes(one: Record, two: Record) -> bool:
     )  # fmt: skip
 
 
+def _asked(one: Record, two: Record) -> Iterator[str]:
+    for words, mine, other in _set_fields(one, two, _ASKED):
+        yield f"evaluation with another {words} ({other} against {mine})"
+    left, right = (record["config"]["evaluation"].get("max_completion") for record in (one, two))
+    if left != right:
+        yield f"evaluation with another longest completion ({right} against {left} tokens)"
+
+
 def _sampling(one: Record, two: Record) -> Iterator[str]:
-    left, right = (before(record["config"]["evaluation"]) for record in (one, two))
-    for field, words in _SAMPLING.items():
-        values = [[item.get(field, _ABSENT.get(field)) for item in side["sets"]] for side in (left, right)]
+    for words, mine, other in _set_fields(one, two, _COUNTED):
+        yield f"evaluation, {words}: {mine} against {other}"
+    left, right = (before(record["config"]["evaluation"]).get("backend") for record in (one, two))
+    if left != right:
+        yield f"evaluation.backend: {left} against {right}"
+
+
+def _set_fields(one: Record, two: Record, fields: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """(what, value of `one`, value of `two`) for the fields in which their evaluation sets differ."""
+    left, right = (before(record["config"]["evaluation"])["sets"] for record in (one, two))
+    for field, words in fields.items():
+        values = [[item.get(field, _ABSENT.get(field)) for item in side] for side in (left, right)]
         if values[0] != values[1]:
-            yield f"evaluation, {words}: {_said(values[0])} against {_said(values[1])}"
-    for field in ("max_completion", "backend"):
-        if left.get(field) != right.get(field):
-            yield f"evaluation.{field}: {left.get(field)} against {right.get(field)}"
+            yield words, _said(values[0]), _said(values[1])
 
 
 def _training(one: Record, two: Record) -> Iterator[str]:

@@ -14,11 +14,13 @@ shrink the first part alone: the questions stay the same ones. With S seeds the 
 
 so the 95 % interval is mean ± h(S), where h(S) is the 0.975 quantile of that sum without the mean. If the true
 difference on these questions is the measured one, the mean of S seeds is normal around it with variance
-between_seeds / S, so that the interval excludes 0 with the chance `power` once
+between_seeds / S. The interval excludes 0 where that mean exceeds the width, which is itself found from the S seeds:
+their variance is between_seeds times chi-squared(S - 1) / (S - 1), independent of the mean. So
 
-    |mean| >= h(S) + z(power) * sqrt(between_seeds / S)
+    power(S) = E[ Phi( (|mean| - h(S; that variance)) / sqrt(between_seeds / S) ) ]
 
-As S grows, h(S) falls to z(0.975) * sqrt(of_questions). Where |mean| is not above that, no number of seeds can settle
+which without a question part is the power of a t-test (noncentral t). As S grows, h(S) falls to
+z(0.975) * sqrt(of_questions). Where |mean| is not above that, no number of seeds can settle
 it: that takes more questions.
 
 Not covered: the error of `between_seeds` itself, which is large at few seeds (at 5 the true standard deviation may be
@@ -28,7 +30,7 @@ Not covered: the error of `between_seeds` itself, which is large at few seeds (a
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -37,6 +39,8 @@ from repro.statistics.verdict import MINIMUM_SEEDS
 
 LEVEL, POWER = 0.95, 0.8
 _GRID = 1000  # points at which a normal distribution is taken
+_WIDTHS, _ROUGH_GRID = 24, 100  # the same for the widths that seeds may be found to have, of which a power is a mean
+_CERTAIN = 200  # so many seeds leave no doubt about the width
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ def spread(differences: Scores) -> Spread:
     return Spread(parts.mean, seeds, between, float(of_questions))
 
 
-def half_width(found: Spread, seeds: int, level: float = LEVEL) -> float:
+def half_width(found: Spread, seeds: int, level: float = LEVEL, grid: int = _GRID) -> float:
     """h(S) of the formula above, for S = `seeds`. `ValueError` for fewer than 2."""
     from scipy.optimize import brentq
     from scipy.special import stdtr, stdtrit
@@ -105,7 +109,7 @@ def half_width(found: Spread, seeds: int, level: float = LEVEL) -> float:
     most = float(stdtrit(seeds - 1, share)) * seed_part, _normal(share) * question_part
     if 0 in most:
         return float(max(most))
-    shifts = question_part * _normal((np.arange(_GRID) + 0.5) / _GRID)
+    shifts = question_part * _normal(_middles(grid))
 
     def missing(width: float) -> float:
         return float(stdtr(seeds - 1, (width - shifts) / seed_part).mean()) - share
@@ -115,11 +119,15 @@ def half_width(found: Spread, seeds: int, level: float = LEVEL) -> float:
 
 def power_at(found: Spread, seeds: int, level: float = LEVEL) -> float:
     """The chance that the interval of `seeds` seeds excludes 0 on the right side, if the difference is as measured."""
-    from scipy.special import ndtr
+    from scipy.special import chdtri, ndtr
 
-    room = abs(found.mean) - half_width(found, seeds, level)
     error = math.sqrt(found.between_seeds / seeds)
-    return float(ndtr(room / error)) if error > 0 else float(room > 0)
+    if error == 0 or seeds > _CERTAIN:
+        room = abs(found.mean) - half_width(found, seeds, level)
+        return float(ndtr(room / error)) if error > 0 else float(room > 0)
+    variances = found.between_seeds * chdtri(seeds - 1, _middles(_WIDTHS)) / (seeds - 1)
+    widths = [half_width(replace(found, between_seeds=one), seeds, level, _ROUGH_GRID) for one in variances]
+    return float(ndtr((abs(found.mean) - np.array(widths)) / error).mean())
 
 
 def settled_by_seeds(found: Spread, level: float = LEVEL) -> bool:
@@ -145,6 +153,11 @@ def seeds_to_settle(found: Spread, level: float = LEVEL, power: float = POWER) -
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)
     return high
+
+
+def _middles(count: int) -> np.ndarray:
+    """`count` shares that cut 0 … 1 evenly, each in the middle of its part."""
+    return (np.arange(count) + 0.5) / count
 
 
 def _normal(share):

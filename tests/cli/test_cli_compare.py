@@ -279,6 +279,12 @@ def test_a_file_that_cannot_be_used_is_refused(cli, launch, tmp_path, code, said
     assert found == 2 and out == "" and err.count("\n") == 1 and said in err
 
 
+def test_a_plug_in_called_like_an_arm_never_gets_the_arms_results(cli, launch, tmp_path):
+    path = method_file(tmp_path, "mine", {'name = "mine"': 'name = "tbrm-n4"'})
+    code, out, err = cli("compare", path, "--experiment", "table1", "--dry-run")
+    assert code == 2 and out == "" and err.count("\n") == 1 and "has an arm called tbrm-n4 already" in err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -298,6 +304,7 @@ def test_a_file_that_cannot_be_used_is_refused(cli, launch, tmp_path, code, said
         (["math-mean", "--experiment", "table4", "--against", "code-mean"],
          "math-mean cannot be compared with code-mean: another base model, other test questions"),
         (["tbrm-n4", "--experiment", "table1", "--set", "tbrm-n4.evaluation.questions=64"], "other test questions"),
+        (["tbrm-n4", "--experiment", "table1", "--set", "tbrm-n4.evaluation.temperature=0.1"], "another temperature"),
         (["nix", "--all-experiments"], "nothing can be compared"),
     ],
 )  # fmt: skip

@@ -94,6 +94,21 @@ def test_the_word_follows_the_interval_and_open_ones_get_a_number_of_seeds():
         ("hashes.prompts.test", "z" * 64, "other test questions"),
         ("outcomes.chain.questions", [str(i + 1) for i in range(64)], "other test questions"),
         ("hashes.template", "z" * 64, "another prompt template"),
+        (
+            "config.evaluation.sets.0.temperature",
+            0.6,
+            "evaluation with another temperature (0.6 against 1.0)",
+        ),
+        (
+            "config.evaluation.sets.0.shots",
+            2,
+            "evaluation with another number of examples (2 against 0)",
+        ),
+        (
+            "config.evaluation.max_completion",
+            9,
+            "evaluation with another longest completion (9 against None tokens)",
+        ),
     ],
 )
 def test_what_cannot_be_compared(path, value, said):
@@ -117,9 +132,6 @@ def test_a_model_from_outside_is_told_by_its_content():
         ("config.train.completions_per_step", 64, "train.completions_per_step: 128 against 64"),
         ("config.train.lora", {"rank": 8, "alpha": 1}, "train.lora: None against rank 8"),
         ("config.evaluation.sets.0.n", 4, "evaluation, answers per question: 8 against 4"),
-        ("config.evaluation.sets.0.temperature", 0.6, "evaluation, temperature: 1.0 against 0.6"),
-        ("config.evaluation.sets.0.shots", 2, "evaluation, examples: 0 against 2"),
-        ("config.evaluation.max_completion", 9, "evaluation.max_completion: None against 9"),
         ("cost.stage1", {"completions": 512}, "completions drawn before training: 0 against 512"),
         ("provenance.packages", {"torch": "1"}, "version of torch: absent against 1"),
         ("provenance.python", "3.9", "version of python: absent against 3.9"),

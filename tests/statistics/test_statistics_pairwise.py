@@ -130,6 +130,13 @@ def test_the_seeds_that_settle_in_closed_form():
     assert seeds_to_settle(half) == pytest.approx(4 * seeds_to_settle(found), rel=0.01)
 
 
+@pytest.mark.parametrize("seeds", [5, 6, 8, 20])
+def test_the_power_without_a_question_part_is_that_of_a_t_test(seeds):
+    for effect in (0.5, 1.0, 1.6):  # in standard deviations between seeds
+        exact = stats.nct.sf(stats.t.ppf(0.975, seeds - 1), seeds - 1, effect * math.sqrt(seeds))
+        assert power_at(Spread(effect * 0.2, 5, 0.04, 0.0), seeds) == pytest.approx(exact, abs=0.01)
+
+
 def test_a_clear_difference_takes_the_fewest_seeds_that_give_a_verdict():
     assert seeds_to_settle(Spread(1.0, 5, 0.001, 0.0)) == 5
 
