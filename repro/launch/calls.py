@@ -17,7 +17,7 @@ from typing import Any
 from repro.errors import InputError, ReproError, TrialError
 from repro.launch.child import leash, redirect_output
 from repro.launch.execute import resolve_runner
-from repro.launch.local import kill_group, server_settings, stop
+from repro.launch.local import interrupts_later, kill_group, server_settings, stop
 from repro.launch.process import environment, one_thread
 
 
@@ -56,7 +56,7 @@ def call_side_by_side(
         while waiting or workers:
             while waiting and len(workers) < max(1, jobs):
                 index = waiting.pop(0)
-                workers.append(_start(index, calls[index], preload))
+                _start(index, calls[index], preload, workers)
             ready = connection.wait([worker.pipe for worker in workers])
             for worker in [worker for worker in workers if worker.pipe in ready]:
                 answers[worker.index] = _answer(worker)
@@ -67,15 +67,16 @@ def call_side_by_side(
     return answers
 
 
-def _start(index: int, call: Call, preload: Sequence[str]) -> _Worker:
+def _start(index: int, call: Call, preload: Sequence[str], workers: list[_Worker]) -> None:
+    """Start a worker and add it to `workers`, both or neither, as `repro.launch.local` does."""
     context = get_context("forkserver")
     context.set_forkserver_preload(list(preload))
     ours, theirs = context.Pipe()
     process = context.Process(target=work, args=(theirs, environment(), call), name=call.function)
-    with server_settings():
+    with interrupts_later(), server_settings():
         process.start()
+        workers.append(_Worker(index, process, ours))
     theirs.close()
-    return _Worker(index, process, ours)
 
 
 def work(pipe: connection.Connection, variables: dict[str, str], call: Call) -> None:

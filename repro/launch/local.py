@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from multiprocessing import connection, forkserver
+from multiprocessing import connection, forkserver, resource_tracker
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -157,8 +157,10 @@ def interrupts_later() -> Iterator[None]:
 def server_settings() -> Iterator[None]:
     """Environment and signal mask that the fork server, if it is started now, hands on to the workers.
 
-    SIGINT is blocked because the server handles it only after its imports; Ctrl-C during them would kill it.
+    SIGINT is blocked because the server handles it only after its imports; Ctrl-C during them would kill it. The
+    resource tracker comes first, since whoever starts it unblocks SIGINT.
     """
+    resource_tracker.ensure_running()
     before = dict(os.environ)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     os.environ.update(environment())

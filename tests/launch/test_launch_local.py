@@ -246,6 +246,21 @@ def test_an_interrupt_while_a_worker_starts_leaves_nothing(tmp_path, monkeypatch
             child.kill()
 
 
+def test_the_fork_server_is_out_of_reach_of_an_interrupt_while_it_imports():
+    """In a process of its own: the fork server of this one is running already."""
+    script = f"""
+import sys; sys.path[:0] = {[str(HERE.parents[1])]!r}
+from multiprocessing import forkserver
+from repro.launch.local import server_settings
+with server_settings():
+    forkserver.ensure_running()
+print(open(f"/proc/{{forkserver._forkserver._forkserver_pid}}/status").read())
+"""
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    blocked = next(line for line in shown.splitlines() if line.startswith("SigBlk:"))
+    assert int(blocked.split()[1], 16) & (1 << (signal.SIGINT - 1))
+
+
 def test_two_commands_on_one_workspace_never_run_a_trial_at_the_same_time(tmp_path, monkeypatch):
     monkeypatch.setattr(local, "RETRY_SECONDS", 0.1)
     other = command(tmp_path, ["held"])
