@@ -69,8 +69,9 @@ def git_state(folder: Path) -> tuple[str | None, bool | None]:
     if not (folder.parent / ".git").exists():  # else git might answer for a repository around a virtual environment
         return None, None
     commit = _git(folder, "rev-parse", "HEAD")
-    status = _git(folder, "status", "--porcelain")
-    return commit or None, None if status is None else bool(status)
+    # Files of the user's beside the package are no change of it; a new module in it is.
+    found = [_git(folder, "status", "--porcelain", *which) for which in (("--untracked-files=no",), ("--", "."))]
+    return commit or None, None if None in found else any(found)
 
 
 def committed_bytes(path: Path) -> bytes | None:

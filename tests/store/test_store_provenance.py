@@ -30,6 +30,12 @@ def test_git_state(tmp_path):
     subprocess.run([*git, "commit", "-qm", "x"], check=True)
     commit, dirty = provenance.git_state(package)
     assert len(commit) == 40 and dirty is False
+    (tmp_path / "my_method").mkdir()
+    (tmp_path / "my_method" / "my_method.py").write_text("")
+    assert provenance.git_state(package) == (commit, False), "beside the package"
+    (package / "b.py").write_text("")
+    assert provenance.git_state(package) == (commit, True), "in the package"
+    (package / "b.py").unlink()
     (package / "a.py").write_text("1")
     assert provenance.git_state(package) == (commit, True)
 
