@@ -65,9 +65,8 @@ def planned(
             raise row
         done.append(index)
         seconds = time.monotonic() - started
-        print(
-            f"planned {len(done)} of {len(configs)}: {row['arm']} on {row['model']}, {seconds:.0f} s", file=sys.stderr
-        )
+        which = f"{row['arm']} on {row['model']}"
+        print(f"planned {len(done)} of {len(configs)}: {which}, {seconds:.0f} s so far", file=sys.stderr)
 
     search = not before_trials
     workers = jobs or min(PLANNING_JOBS, usable_cores())

@@ -173,7 +173,9 @@ def final(report: Report) -> RenderableType:
         if row.status not in ("done", "not run"):
             parts.append(Text(f"{row.display}: {row.status}", style="red"))
     if report.scale == "smoke":
-        parts.append(Text("Smoke run: it shows that everything works, and carries no verdict.", style="yellow"))
+        failed = any(row.status.startswith("failed") for row in report.rows)
+        shows = "carries no verdict" if failed else "shows that everything works, and carries no verdict"
+        parts.append(Text(f"Smoke run: it {shows}.", style="yellow"))
     if report.planned:
         parts.append(planned_table(report))
     if report.verdicts:

@@ -39,6 +39,7 @@ class ArmSummary:
     method: str
     core: bool
     status: str  # "done", "not run", "incomplete: …", "failed …"
+    task: str | None = None  # name of the task that it was trained on
     seeds: tuple[int, ...] = ()  # done
     accuracy: float | None = None
     lo: float | None = None
@@ -126,6 +127,7 @@ def _row(
         "method": arm.method,
         "core": arm.core,
         "status": _status(own, wanted),
+        "task": own[0]["config"].get("task", {}).get("name") if own else None,
         "seeds": tuple(r["seed"] for r in done),
         "step_seconds_prompts": step_seconds(timing, "prompts_equal", arm.id),
         "step_seconds_completions": step_seconds(timing, "completions_equal", arm.id),

@@ -66,6 +66,7 @@ def rows_of(report: Report, evidence: str, hardware: str, link: str) -> list[Row
             "arm": row.arm,
             "display": row.display,
             "method": row.method,
+            "task": row.task,
             "scale": report.scale,
             "evidence": evidence,
             "metric": "mean reward" if tabular else ACCURACY,
@@ -88,12 +89,17 @@ def rows_of(report: Report, evidence: str, hardware: str, link: str) -> list[Row
 
 
 def ranked(rows: Iterable[Row]) -> list[Row]:
-    """The rows with `rank`, from 1 for the highest estimate within an experiment of one origin; in that order."""
+    """The rows with `rank`, from 1 for the highest estimate within an experiment of one origin; in that order.
+
+    Equal estimates share a rank.
+    """
     result = []
     for _, group in groupby(rows, key=lambda row: (row["experiment"], row["evidence"])):
         known = sorted(group, key=lambda row: (row.get("estimate") is None, -(row.get("estimate") or 0.0)))
-        for place, row in enumerate(known, start=1):
-            result.append({"rank": None if row.get("estimate") is None else place, **row})
+        estimates = [row["estimate"] for row in known if row.get("estimate") is not None]
+        for row in known:
+            own = row.get("estimate")
+            result.append({"rank": None if own is None else 1 + sum(one > own for one in estimates), **row})
     return result
 
 
