@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -152,7 +153,7 @@ class Entry:
         _check_scores(self.scores)
         for name in _PARTS["cost"]:
             value = getattr(self.cost, name)
-            if value is not None and not 0 <= value < _LARGEST:
+            if value is not None and not (0 <= value < _LARGEST and math.copysign(1, value) > 0):
                 raise InputError(f"cost.{name} is out of range")
 
 
@@ -235,6 +236,10 @@ def _check_scores(scores: Scores) -> None:
     for name, row in scores.sets.items():
         require(bool(_NAME.fullmatch(name)), "scores.sets has a set whose name is not a name")
         good = isinstance(row, list) and len(row) == len(scores.metrics)
-        # NaN and infinity fail the comparison.
-        good = good and all(value is None or (type(value) in (int, float) and 0 <= value <= 1) for value in row)
-        require(good, f"scores.sets.{name} needs one share or null per metric")
+        require(good and all(map(_is_share, row)), f"scores.sets.{name} needs one share or null per metric")
+
+
+def _is_share(value: Any) -> bool:
+    """1 and -0.0 are refused beside 1.0 and 0.0: equal numbers must not give one record two ids."""
+    # NaN and infinity fail the comparison.
+    return value is None or (type(value) is float and 0 <= value <= 1 and math.copysign(1, value) > 0)

@@ -25,6 +25,7 @@ from repro.store.entry import (
     entry_id,
 )
 from repro.store.key import canonical
+from repro.store.leaderboard import NAME, read
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "leaderboard.md"
 
@@ -104,6 +105,8 @@ def test_torn_at_every_byte(entry):
         ({"scores": {"metrics": ["accuracy"], "sets": {"a": [0.5, 0.5]}}}, "one share or null per metric"),
         ({"scores": {"metrics": ["accuracy"], "sets": {"a": [1.5]}}}, "one share or null per metric"),
         ({"scores": {"metrics": ["accuracy"], "sets": {"a": ["1"]}}}, "one share or null per metric"),
+        ({"scores": {"metrics": ["accuracy"], "sets": {"a": [1]}}}, "one share or null per metric"),
+        ({"scores": {"metrics": ["accuracy"], "sets": {"a": [-0.0]}}}, "one share or null per metric"),
         ({"scores": {"metrics": ["accuracy"], "sets": {"../a": [0.5]}}}, "a set whose name is not a name"),
         ({"scores": {"metrics": ["a b"], "sets": {"a": [0.5]}}}, "not a metric"),
         ({"scores": {"metrics": ["greedy", "greedy"], "sets": {"a": [0.5, 0.5]}}}, "twice"),
@@ -155,6 +158,19 @@ def test_another_form_of_the_same_content_is_told(entry):
     content = entry.to_json()
     content["cost"] = content["cost"] | {"train_seconds": 20}  # written as 20.0
     assert not canonical_line(decode_line(relined(content), 1, "x"))
+
+
+@pytest.mark.parametrize("name", ["train_seconds", "step_seconds"])
+def test_minus_zero_is_no_other_zero(entry, name):
+    """It equals 0.0 and has another id."""
+    content = entry.to_json()
+    content["cost"] = content["cost"] | {name: -0.0}
+    with pytest.raises(InputError, match=f"cost.{name} is out of range"):
+        decode_line(relined(content), 1, "x")
+
+
+def test_the_shipped_lines_are_valid():
+    assert read(DOCS.parents[1] / "results" / NAME)
 
 
 def test_the_documented_schema_is_the_one_of_the_code():
