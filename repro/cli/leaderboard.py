@@ -103,7 +103,7 @@ def merge(args) -> int:
     if not args.other.is_file():
         raise InputError(f"{args.other} is not a file: name a leaderboard.jsonl")
     target = target_of(args)
-    return _added(args, target, merge_board(target, open_board(args.other)))
+    return _added(args, target, merge_board(target, open_board(args.other), boards_at(places())))
 
 
 def verify(args) -> int:
@@ -213,7 +213,7 @@ def audited(args, looked_at: list[Board]) -> list[tuple[Path, Finding]]:
     from repro.store.workspace import Workspace
 
     own = stored_hashes(Workspace(args.root))
-    return [(board.path, finding) for board in looked_at for finding in audit(board, own)]
+    return [(board.path, finding) for board in looked_at for finding in audit(board, own, looked_at)]
 
 
 def summary(looked_at: list[Board], findings: list[tuple[Path, Finding]]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from repro.experiments import registry
 from repro.report.audit import audit_lines, first_wrong
-from repro.report.boards import Board
+from repro.report.boards import Board, open_board
 from repro.report.entries import entries_of
 from repro.store import leaderboard
 from repro.store.details import Details
@@ -40,16 +40,18 @@ def add_records(path: Path, records: Sequence[Record]) -> int:
     return leaderboard.append(path, (replace(entry, detail=detail) for entry in fresh))
 
 
-def merge_board(path: Path, other: Board) -> int:
+def merge_board(path: Path, other: Board, boards: Sequence[Board] = ()) -> int:
     """Append the other leaderboard's lines that are new at `path`, with the detail files they need; how many lines.
 
     Every new line is held against its record before anything is written: `InputError` for the first that does not
-    agree. Lines whose detail file is not beside the other leaderboard come along as lines that nobody can check.
+    agree. The record may be beside the other leaderboard, beside `path` or beside one of `boards` (the project's).
+    Lines whose detail file is nowhere there come along as lines that nobody can check.
     """
-    known = {line.id for line in leaderboard.read(path)}
+    target = open_board(path)
+    known = {line.id for line in target.lines}
     fresh = [line for line in other.lines if line.id not in known]
-    first_wrong(audit_lines(fresh, other), other.path)
-    here = Details(path.parent)
+    first_wrong(audit_lines(fresh, other, boards=[target, *boards]), other.path)
+    here = target.details
     for detail in sorted({line.entry.detail for line in fresh if other.details.find(line.entry.detail)}):
         here.copy(detail, other.details)
     return leaderboard.merge(path, fresh)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from repro.errors import InputError
-from repro.report.boards import Board
+from repro.report.boards import Board, holder
 from repro.report.entries import entries_of, published_entries
 from repro.store import leaderboard
 from repro.store.entry import Entry, Line, canonical_line, entry_id
@@ -32,12 +32,12 @@ class Finding:
     text: str
 
 
-def audit(board: Board, own: Collection[str] = ()) -> list[Finding]:
+def audit(board: Board, own: Collection[str] = (), boards: Sequence[Board] = ()) -> list[Finding]:
     """All findings, in the order of the lines; `own`: hashes of the records in the reader's workspace.
 
-    A file that `open_board` refuses is not audited.
+    `boards`: those looked at together, whose detail files count as well. What `open_board` refuses is not audited.
     """
-    found = audit_lines(board.lines, board, own)
+    found = audit_lines(board.lines, board, own, boards)
     if not board.shipped:
         return found
     committed = committed_bytes(board.path)
@@ -50,26 +50,29 @@ def audit(board: Board, own: Collection[str] = ()) -> list[Finding]:
     return found
 
 
-def audit_lines(lines: Sequence[Line], board: Board, own: Collection[str] = ()) -> list[Finding]:
-    """Findings about some lines of a leaderboard and their records."""
-    details = board.details
+def audit_lines(
+    lines: Sequence[Line], board: Board, own: Collection[str] = (), boards: Sequence[Board] = ()
+) -> list[Finding]:
+    """Findings about some lines of a leaderboard and their records, which are looked for where `trials` finds them."""
     by_file: dict[str, list[Line]] = {}
     for line in lines:
         by_file.setdefault(line.entry.detail, []).append(line)
     found: list[Finding] = []
-    present = {line.entry.trial for line in lines if details.find(line.entry.detail)}
+    holders = {detail: holder(board, boards, detail) for detail in by_file}
+    present = {line.entry.trial for line in lines if holders[line.entry.detail]}
     for detail, same in by_file.items():
-        if details.find(detail) is None:
+        where = holders[detail]
+        if where is None:
             found += (_absent(line, line.entry.trial in present) for line in same)
             continue
         try:
-            computed = _computed(board, detail, {line.entry.record for line in same})
+            computed = _computed(where, detail, {line.entry.record for line in same})
         except InputError as problem:
             found += (_about(line, True, "edited", str(problem)) for line in same)
             continue
         for line in same:
             found += _compared(line, computed.get(line.entry.record))
-            if not (board.shipped and detail in details.published) and line.entry.record not in own:
+            if not (board.shipped and detail in board.details.published) and line.entry.record not in own:
                 found.append(_about(line, False, "imported", "its record did not come with the project"))
     return sorted(found, key=lambda finding: finding.line or 0)
 

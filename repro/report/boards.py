@@ -46,6 +46,11 @@ def open_board(path: Path, shipped: bool = False) -> Board:
     return Board(path, leaderboard.read(path), Details(path.parent), shipped)
 
 
+def holder(board: Board, boards: Iterable[Board], detail: str) -> Board | None:
+    """The leaderboard that has a detail file beside it: the line's own `board`, else the first of `boards`."""
+    return next((one for one in (board, *boards) if one.details.find(detail)), None)
+
+
 def trials(boards: Sequence[Board], workspace: Workspace | None = None) -> tuple[list[Trial], int]:
     """The trials that count, and how many lines are left out because their detail file is not here.
 
@@ -77,6 +82,6 @@ def _placed(boards: Sequence[Board]) -> Iterable[tuple[Line, Details | None, boo
                 continue
             seen.add(line.id)
             detail = line.entry.detail
-            details = next((one.details for one in (board, *boards) if one.details.find(detail)), None)
+            found = holder(board, boards, detail)
             # A line from elsewhere that names a bundle of the project is still from elsewhere.
-            yield line, details, board.shipped and detail in board.details.published
+            yield line, found and found.details, board.shipped and detail in board.details.published

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 from leaderboard_records import checkout, five, timing
@@ -91,6 +92,18 @@ def test_merge_both_ways_gives_the_same_lines(cli_json, project, workspace, tmp_
     assert cli_json("leaderboard", "merge", own, "--to", other)["added"] == 5
     assert {line.id for line in leaderboard.read(own)} == {line.id for line in leaderboard.read(other)}
     assert cli_json("leaderboard", "verify", "--file", other)["ok"]
+
+
+def test_a_forged_line_about_a_stored_record_is_neither_merged_nor_good(cli, project, tmp_path):
+    entry = leaderboard.read(board(project))[0].entry
+    forged = tmp_path / "forged" / "leaderboard.jsonl"
+    leaderboard.append(forged, [replace(entry, scores=replace(entry.scores, sets={"chain": [1.0] * 5}))])
+    code, _, err = cli("leaderboard", "merge", forged)
+    assert code == 2 and "scores differ from what its record says" in err and err.count("\n") == 1
+    assert not (project / "runs").exists()
+    shutil.copytree(forged.parent, project / "runs" / "results")
+    code, out, _ = cli("leaderboard", "verify")
+    assert code == 1 and "scores differ from what its record says" in out
 
 
 def test_export(cli_json, project):

@@ -314,6 +314,23 @@ def test_a_line_that_says_more_than_its_record_is_left_out(shipped, own, tmp_pat
     assert shipped.read_bytes() == before and not (shipped.parent / "leaderboard").exists()
 
 
+def test_a_line_is_held_against_its_record_wherever_that_is(shipped, own, tmp_path):
+    """The line comes alone; the records it names are in the project's bundle, or in a pack of the reader's."""
+    path = own.results / leaderboard.NAME
+    project = open_board(shipped, shipped=True)
+    for source in (project, open_board(path)):
+        entry = source.lines[0].entry
+        boast = replace(entry, scores=replace(entry.scores, sets={"chain": [1.0] * 5}))
+        forged = tmp_path / entry.arm / leaderboard.NAME
+        leaderboard.append(forged, [boast])
+        before = path.read_bytes()
+        with pytest.raises(InputError, match="line 1, .*: scores differ from what its record says"):
+            merge_board(path, open_board(forged), [project])
+        assert path.read_bytes() == before
+        boards = [project, open_board(path), open_board(forged)]
+        assert [one.what for one in audit(boards[2], boards=boards) if one.wrong] == ["edited"]
+
+
 @pytest.mark.parametrize("field", ["seed", "arm", "key", "setting", "experiment"])
 def test_a_line_about_another_trial_is_left_out(own, field, tmp_path):
     path = own.results / leaderboard.NAME
