@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from repro.store.entry import SCHEMA, Cost, Entry, Scores
 from repro.store.key import before, content_hash, deciding
 from repro.store.outcomes import RULES, question_scores
 from repro.store.published import read_bundle
+from repro.store.typed import require
 
 Record = dict[str, Any]
 MOST_SCORES = 30  # in a line, over all sets
@@ -36,7 +38,7 @@ def entries_of(records: Sequence[Record], detail: str, keep: Callable[[Record], 
     Timing records among them give the time per step of their arms. Trials without per-question outcomes (bandits) and
     tuning trials have no place here and are left out. `InputError` for a trial that does not fit into a line.
     """
-    timings = {_run(record): record for record in records if record["kind"] == "timing"}
+    timings = timings_of(records)
     return [entry_of(r, timings.get(_run(r)), detail) for r in records if eligible(r) and keep(r)]
 
 
@@ -46,8 +48,44 @@ def eligible(record: Record) -> bool:
     return done and not record["experiment"].endswith(TUNING_SUFFIX)
 
 
+def timings_of(records: Iterable[Record]) -> dict[str, Record]:
+    """Experiment id -> its timing record, the last one of several."""
+    return {_run(record): record for record in records if record["kind"] == "timing"}
+
+
 def entry_of(record: Record, timing: Record | None, detail: str) -> Entry:
-    """The content of one trial's line. `detail`: sha256 of the file that holds the record."""
+    """The content of one trial's line. `detail`: sha256 of the file that holds the record.
+
+    `InputError` for a record that does not fit into a line.
+    """
+    with _described(record["id"]):
+        return _entry(record, timing, detail, scores_of(record), content_hash(record))
+
+
+def recomputed(entry: Entry, record: Record, timings: dict[str, Record]) -> Entry:
+    """The entry computed again from its record and the timing records beside it, but for its scores.
+
+    These take long and are compared where they are shown. `InputError` if the record can have no line.
+    """
+    with _described(entry.trial):
+        require(eligible(record), "it is no finished trial that is ranked")
+        return _entry(record, timings.get(_run(record)), entry.detail, entry.scores, entry.record)
+
+
+@contextmanager
+def _described(name: str) -> Iterator[None]:
+    """Say of which trial it is that something cannot be used. What kind of malformation it has does not matter."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{name} does not fit into a line of the leaderboard: {error}") from error
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        what = f"its record is malformed ({type(error).__name__})"
+        raise InputError(f"{name} does not fit into a line of the leaderboard: {what}") from error
+
+
+def _entry(record: Record, timing: Record | None, detail: str, scores: Scores, digest: str) -> Entry:
+    """`digest`: sha256 of the record."""
     provenance, cost, method = record["provenance"], record["cost"], record["config"]["method"]
     predicted, trained = cost.get("predicted_peak") or {}, method["name"] != "none"
     entry = Entry(
@@ -63,7 +101,7 @@ def entry_of(record: Record, timing: Record | None, detail: str) -> Entry:
         key=record["key"],
         recipe=content_hash([deciding({**record["config"], "seed": None}), record["hashes"]])[:16],
         setting=setting_of(record),
-        scores=scores_of(record),
+        scores=scores,
         cost=Cost(
             train_seconds=_number(cost.get("train_seconds")) if trained and not cost.get("resumed") else None,
             step_seconds=_number(step_seconds(timing, "prompts_equal", record["arm"])),
@@ -76,13 +114,10 @@ def entry_of(record: Record, timing: Record | None, detail: str) -> Entry:
         dirty=provenance.get("dirty"),
         pins=content_hash([provenance.get("python"), provenance.get("packages")])[:16],
         finished=_date(provenance.get("finished")),
-        record=content_hash(record),
+        record=digest,
         detail=detail,
     )
-    try:
-        entry.validate()
-    except InputError as error:
-        raise InputError(f"{record['id']} does not fit into a line of the leaderboard: {error}") from error
+    entry.validate()
     return entry
 
 

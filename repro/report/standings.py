@@ -20,11 +20,11 @@ from repro import papers
 from repro.errors import InputError
 from repro.experiments import registry
 from repro.report.boards import EVIDENCE, Trial
-from repro.report.entries import setting_of
+from repro.report.evidence import read_evidence, seed_scores
 from repro.statistics.effect import generator
 from repro.statistics.intervals import accuracy_interval
 from repro.statistics.ranking import chances_of_best
-from repro.statistics.scores import Missing, arm_scores
+from repro.statistics.scores import Missing
 from repro.statistics.verdict import MINIMUM_SEEDS
 from repro.store.config import experiment_id
 from repro.store.entry import Entry
@@ -33,7 +33,6 @@ MOST_ROWS, FEWEST_ROWS, ALL_ROWS = 20, 3, 60  # shown of a group, and of all: re
 LEVEL = 0.95
 RULES = ("majority", "best", "weighted")
 RANKED = ("accuracy", "accuracy_lenient", "greedy", "verifier_accuracy", "pass@k", *(f"{rule}@N" for rule in RULES))
-_ROUNDED = 2e-6  # scores in lines are rounded
 
 
 @dataclass(frozen=True)
@@ -166,10 +165,10 @@ def _group(own: list[Trial], metric: str, top: int) -> Group:
     problems: list[str] = []
     while ordered and len(rows) < top:
         batch, ordered = ordered[: top - len(rows)], ordered[top - len(rows) :]
-        records = _records([trial for key in batch for trial in arms[key]])
+        evidence = read_evidence([trial for key in batch for trial in arms[key]])
         for key in batch:
             try:
-                found = _scores(arms[key], records, name, only)
+                found = seed_scores(arms[key], evidence, name, only)
             except (InputError, Missing) as problem:
                 problems.append(f"{key[0]} ({key[1]}) is left out: {problem}")
                 continue
@@ -188,44 +187,6 @@ def _group(own: list[Trial], metric: str, top: int) -> Group:
         more=len(ordered),
         problems=problems,
     )
-
-
-def _records(trials: Sequence[Trial]) -> dict[str, Any]:
-    """record hash -> the record, or why it cannot be read. Every file is read once."""
-    wanted: dict[tuple[int, str], tuple[Any, set[str]]] = {}
-    for trial in trials:
-        place = (id(trial.details), trial.entry.detail)
-        wanted.setdefault(place, (trial.details, set()))[1].add(trial.entry.record)
-    found: dict[str, Any] = {}
-    for (_, detail), (details, hashes) in wanted.items():
-        try:
-            found |= details.records({detail: hashes})
-        except InputError as problem:
-            found |= dict.fromkeys(hashes, problem)
-    return found
-
-
-def _scores(arm: list[Trial], records: dict[str, Any], metric: str, only: str) -> list[np.ndarray]:
-    """One (S, Q) array per set, seeds in order. `InputError` where a record does not say what its line says."""
-    chosen: dict[int, Any] = {}
-    for trial in arm:
-        entry, record = trial.entry, records.get(trial.entry.record)
-        if isinstance(record, InputError):
-            raise record
-        if record is None or not _belongs(entry, record):
-            raise InputError(f"the record of seed {entry.seed} is not the one that its line names (edited)")
-        chosen[entry.seed] = record
-    scores, _ = arm_scores(chosen, f"{metric}:{only}" if only else metric)
-    for place, trial in enumerate(arm):
-        if abs(fmean(part[place].mean() for part in scores) - trial.entry.score(metric, only)) > _ROUNDED:
-            raise InputError(f"the line of seed {trial.entry.seed} has another {metric} than its outcomes (edited)")
-    return scores
-
-
-def _belongs(entry: Entry, record: dict[str, Any]) -> bool:
-    names = ("experiment", "scale", "variant", "arm", "seed", "key")
-    same = all(record.get(name) == getattr(entry, name) for name in names)
-    return same and record["status"] == "done" and setting_of(record) == entry.setting
 
 
 def _row(arm: list[Trial], rank: int, scores: list[np.ndarray], metric: str) -> Row:

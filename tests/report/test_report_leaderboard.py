@@ -24,8 +24,9 @@ from repro.report.trial_rows import export, trial_rows
 from repro.store import leaderboard
 from repro.store.details import Details
 from repro.store.entry import GENESIS, MOST_BYTES, encode_line
+from repro.store.key import content_hash
 from repro.store.published import bundle_path, write_bundle
-from repro.store.records import write_record
+from repro.store.records import encode_record, write_record
 from repro.store.workspace import Workspace
 
 ARMS = {"base": 0.3, "ppo-n1": 0.6, "tbrm-n1": 0.5, "grpo-n4": 0.55, "tbrm-n4": 0.56}
@@ -340,7 +341,59 @@ def test_a_line_about_another_trial_is_left_out(own, field, tmp_path):
     Details(loud.parent).copy(first.detail, Details(path.parent))
     leaderboard.append(loud, [replace(first, **{field: other[field]})])
     (group,), _ = ranked([open_board(loud)])
-    assert not group.rows and "is not the one that its line names" in group.problems[0]
+    assert not group.rows and f"has another {field} " in group.problems[0].replace(",", " ")
+
+
+LIES = [
+    {"cost": {"train_seconds": 0.001}}, {"cost": {"step_seconds": 0.001}}, {"cost": {"predicted_peak": 1}},
+    {"cost": {"measured_peak": 5}}, {"cost": {"completions": 1}}, {"hardware": "abacus"}, {"commit": "f" * 40},
+    {"dirty": None}, {"method": "free-lunch"}, {"recipe": "0" * 16}, {"task": "other"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("lie", LIES, ids=json.dumps)
+def test_nothing_that_a_row_prints_is_believed(shipped, lie):
+    ((name, value),) = lie.items()
+    entries = [line.entry for line in leaderboard.read(shipped)]
+    whole = replace(getattr(entries[7], name), **value) if name == "cost" else value
+    assert whole != getattr(entries[7], name)
+    arm, entries[7] = entries[7].arm, replace(entries[7], **{name: whole})
+    shipped.unlink()
+    leaderboard.append(shipped, entries)
+    (group,), _ = ranked([open_board(shipped, shipped=True)])
+    kept = {row.arm: row for row in group.rows}
+    # A trial of another recipe is a row of its own.
+    assert {*ARMS} - {*kept} == (set() if name == "recipe" else {arm})
+    assert len(group.problems) == 1 and f"has another {name} than its record" in group.problems[0]
+    if name == "recipe":
+        assert 2 not in kept[arm].seeds
+
+
+def test_a_pack_that_holds_what_no_record_is_breaks_nothing(shipped, own, tmp_path):
+    """Whoever writes line and pack by hand passes every hash."""
+    path = own.results / leaderboard.NAME
+    entry = leaderboard.read(path)[0].entry
+    for change in ({"provenance": {}}, {"cost": {"phases": 1}}, {"hashes": {}}):
+        record = trial("mine", 0, 0.9, **change)
+        detail = Details(path.parent).keep([encode_record(record)])
+        line = replace(entry, detail=detail, record=content_hash(record), finished="2040-01-01T00:00:00Z")
+        folder = tmp_path / next(iter(change))
+        Details(folder).copy(detail, Details(path.parent))
+        leaderboard.append(folder / leaderboard.NAME, [line])
+        (group,), _ = ranked([open_board(shipped, shipped=True), open_board(folder / leaderboard.NAME)])
+        assert {row.arm for row in group.rows} == {*ARMS} and len(group.problems) == 1
+        assert "mine (imported) is left out" in group.problems[0]
+
+
+def test_a_damaged_pack_of_one_leaderboard_hides_nothing_of_another(shipped, own, tmp_path):
+    copy = tmp_path / "copy" / leaderboard.NAME
+    merge_board(copy, open_board(shipped))
+    for pack in (copy.parent / "leaderboard").iterdir():
+        pack.write_bytes(b"damaged")
+    extra = replace(leaderboard.read(shipped)[0].entry, arm="extra")
+    leaderboard.append(copy, [extra])
+    (group,), _ = ranked([open_board(copy), open_board(shipped, shipped=True)])
+    assert {row.arm for row in group.rows} == {*ARMS} and "extra" in group.problems[0]
 
 
 def test_rows_that_push_themselves_to_the_top_do_not_hide_the_others(shipped, tmp_path):
