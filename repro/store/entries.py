@@ -11,10 +11,13 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def check_method(method: dict[str, Any]) -> None:
-    """InputError unless `method` has a name, a usable number of rollouts, and of a plug-in the hash of its code."""
+    """InputError unless `method` has a name, usable rollouts and semantics, and of a plug-in the hash of its code."""
     _check_named("method", method)
     n = method.get("n", 1)
     require(type(n) is int and n > 0, f"method.n={n!r} must be a positive whole number")
+    semantics = method.get("semantics", 0)
+    good = type(semantics) is int and semantics >= 0
+    require(good, f"method.semantics={semantics!r} must be a whole number that is not negative")
 
 
 def check_task(task: dict[str, Any]) -> None:

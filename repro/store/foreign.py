@@ -19,7 +19,7 @@ from typing import Any
 from repro.errors import InputError
 from repro.store.config import TrialConfig
 from repro.store.cost import Timing
-from repro.store.key import trial_key
+from repro.store.key import deciding, trial_key
 from repro.store.outcomes import question_scores
 from repro.store.published import MOST_LINE, bundle_lines, read_limited
 from repro.store.record import DamagedRecord, HealthPoint, Record
@@ -78,6 +78,8 @@ def _check_trial(record: Record) -> None:
         require(all(_FIGURE.fullmatch(name) for name in own), "health has a figure whose name is not a name")
     check(Record, {**record, "health": []})
     config = TrialConfig.from_json(record["config"])
+    # What a line is made from is the config as it stands, so a setting that is left out has no default here.
+    require(deciding(record["config"]) == deciding(config.to_json()), "its config leaves out settings")
     for name in ("experiment", "scale", "variant", "arm", "seed"):
         require(record[name] == getattr(config, name), f"{name} differs from that of its config")
     require(trial_key(config, record["hashes"]) == record["key"], "its key does not follow from its config and hashes")

@@ -4,15 +4,18 @@ import csv
 import hashlib
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from leaderboard_records import checkout, five, timing
 
 from repro.cli.publish import extend_leaderboard, regenerate
 from repro.store import leaderboard
+from repro.store.evaluation import EvaluationSettings
+from repro.store.key import content_hash, deciding
 from repro.store.published import bundle_path, write_bundle
-from repro.store.records import write_record
+from repro.store.records import encode_record, write_record
+from repro.store.typed import plain
 from repro.store.workspace import Workspace
 
 ARMS = {"base": 0.3, "ppo-n1": 0.6, "tbrm-n1": 0.5, "grpo-n4": 0.55, "tbrm-n4": 0.56}
@@ -225,6 +228,19 @@ def test_an_attack_from_outside_changes_nothing_and_steers_no_terminal(cli, proj
     for words in (["add", "--from", bad], ["merge", bad_board]):
         code, out, err = cli("leaderboard", *words)
         assert code == 2 and "\x1b" not in out + err and err.count("\n") == 1
+    assert not (project / "runs").exists()
+
+
+@pytest.mark.parametrize("change", [{"method": {"name": "mine", "semantics": "x"}}, {"evaluation": {}}], ids=json.dumps)
+def test_a_record_whose_settings_make_no_line_is_one_line(cli, project, tmp_path, change):
+    record = five("mine", 0.5)[0]
+    record["config"] |= change
+    whole = record["config"] | {"evaluation": record["config"]["evaluation"] or plain(asdict(EvaluationSettings()))}
+    record["key"] = content_hash({"config": deciding(whole), "hashes": record["hashes"]})
+    bad = tmp_path / "bad.json"
+    bad.write_bytes(encode_record(record))
+    code, _, err = cli("leaderboard", "add", "--from", bad)
+    assert code == 2 and "bad.json, line 1, cannot be used" in err and err.count("\n") == 1
     assert not (project / "runs").exists()
 
 

@@ -9,8 +9,9 @@ import pytest
 from leaderboard_records import five, timing, trial
 
 from repro.errors import InputError
+from repro.store.config import TrialConfig
 from repro.store.foreign import checked, read_foreign
-from repro.store.key import canonical
+from repro.store.key import canonical, trial_key
 from repro.store.published import read_bundle, write_bundle
 from repro.store.records import encode_record
 
@@ -108,6 +109,21 @@ def test_an_attack_is_one_clear_line(tmp_path, path, value):
     with pytest.raises(InputError, match=r"bad\.jsonl, line 2") as caught:
         read_foreign(bad)
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["evaluation", "train"])
+def test_a_config_that_leaves_settings_out_is_refused(name):
+    """Its key follows, from their defaults; but a line is made from the config as it stands."""
+    record = changed(f"config|{name}", {})
+    record["key"] = trial_key(TrialConfig.from_json(record["config"]), record["hashes"])
+    with pytest.raises(InputError, match="its config leaves out settings"):
+        checked(line_of(record), "x")
+
+
+@pytest.mark.parametrize("value", ["x", 1.5, True, -1, None, []])
+def test_semantics_that_are_no_number(value):
+    with pytest.raises(InputError, match="method.semantics=.* must be a whole number"):
+        checked(line_of(changed("config|method|semantics", value)), "x")
 
 
 @pytest.mark.parametrize("field", [name for name in trial("mine") if name != "variant"])
