@@ -11,6 +11,7 @@ from repro.experiments import registry
 from repro.experiments.resolve import resolve
 from repro.store.key import trial_key
 from repro.store.outcomes import question_scores
+from repro.store.project import NAME
 
 HARDWARE = "2 cores of a test"
 
@@ -80,7 +81,8 @@ def five(arm: str, share: float, **changes) -> list[dict]:
 
 
 def checkout(folder: Path) -> Path:
-    """What `repro publish` takes for a checkout of this repository."""
-    (folder / "repro" / "experiments").mkdir(parents=True)
-    (folder / "pyproject.toml").write_text("")
+    """What passes for a checkout of this project."""
+    (folder / "repro").mkdir(parents=True)
+    (folder / "repro" / "__init__.py").touch()
+    (folder / "pyproject.toml").write_text(f'[project]\nname = "{NAME}"\n')
     return folder

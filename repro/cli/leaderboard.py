@@ -167,10 +167,10 @@ def boards_at(paths: list[Path]) -> list[Board]:
 
 
 def _shipped() -> Path | None:
-    from repro.cli.verify import repository
     from repro.store.leaderboard import NAME
+    from repro.store.project import checkout
 
-    project = repository()
+    project = checkout()
     return project / "results" / NAME if project else None
 
 

@@ -63,7 +63,9 @@ def extend_leaderboard(repository: Path) -> int:
 
 def check_repository(folder: Path) -> None:
     """InputError unless `folder` is a checkout of this project."""
-    if not ((folder / "pyproject.toml").is_file() and (folder / "repro" / "experiments").is_dir()):
+    from repro.store.project import is_checkout
+
+    if not is_checkout(folder):
         raise InputError(f"{folder} is not a checkout of this repository: name one with --to")
 
 
@@ -108,13 +110,13 @@ def regenerate(repository: Path, out: Path | None = None, names: Sequence[str] |
     `names`: experiments; None means all.
     """
     from repro.cli.pipeline import report_stored
+    from repro.store.project import bundles
     from repro.store.published import read_bundle
     from repro.store.workspace import Workspace
 
     target = Workspace(out or repository)
     files: list[Path] = []
-    for path in sorted((repository / "results").glob("*.jsonl.gz")):
-        name = path.name.removesuffix(".jsonl.gz")
+    for name, path in bundles(repository).items():
         if names is None or name in names:
             files += report_stored(name, target, read_bundle(path)).files
     return files

@@ -15,6 +15,7 @@ from pathlib import Path
 from repro.cli.common import add_json, add_root, add_scale, print_json
 from repro.errors import InputError
 from repro.experiments import registry
+from repro.store.project import published_bundles
 
 
 def add_arguments(parser) -> None:
@@ -95,15 +96,6 @@ def stored_names(workspace) -> list[str]:
     if not workspace.results.is_dir():
         return []
     return sorted(path.name for path in workspace.results.iterdir() if path.is_dir() and any(path.glob("*.json")))
-
-
-def published_bundles() -> dict[str, Path]:
-    """Experiment id -> bundle, from the repository in the current folder, else from the source checkout."""
-    for folder in (Path.cwd(), Path(__file__).parents[2]):
-        paths = sorted((folder / "results").glob("*.jsonl.gz"))
-        if paths:
-            return {path.name.removesuffix(".jsonl.gz"): path for path in paths}
-    return {}
 
 
 def wanted(ids: list[str], scale: str | None, known: list[str], where: str) -> list[str]:

@@ -91,8 +91,9 @@ def listed(args) -> int:
 def chosen(args) -> list[tuple[str, str, list[dict[str, Any]]]]:
     """(experiment id, where its records are from, those of them that the command line names)."""
     from repro.cli.pipeline import select_stored
-    from repro.cli.report import published_bundles, stored_names, wanted
+    from repro.cli.report import stored_names, wanted
     from repro.experiments.registry import suggest
+    from repro.store.project import published_bundles
     from repro.store.published import read_bundle
     from repro.store.records import load_records
     from repro.store.workspace import Workspace

@@ -35,11 +35,12 @@ def main(args) -> int:
     from repro.cli.report import wanted
     from repro.report.boards import open_board
     from repro.store.leaderboard import NAME
+    from repro.store.project import bundles, checkout
 
-    folder = repository()
+    folder = checkout()
     if folder is None:
         raise InputError("no published records here: run this in a checkout of the repository")
-    names = wanted(args.ids, None, bundles(folder), str(folder / "results"))
+    names = wanted(args.ids, None, list(bundles(folder)), str(folder / "results"))
     board = open_board(folder / "results" / NAME, shipped=True)
     with tempfile.TemporaryDirectory() as made:
         checks = check_files(folder, Path(made), names)
@@ -72,22 +73,13 @@ def wrong_verdicts(board: Path) -> list[Finding]:
     from repro.report.audit import Finding
     from repro.report.committed import section
     from repro.report.markdown import markdown
-    from repro.store.published import bundle_path, read_bundle
+    from repro.store.project import bundles
+    from repro.store.published import read_bundle
 
     findings = []
-    for name in bundles(board.parent.parent):
+    for name, bundle in bundles(board.parent.parent).items():
         table = board.parent.parent / "paper_tables" / f"{name}.md"
-        made = markdown(select_stored(name, read_bundle(bundle_path(board.parent, name))).compile())
+        made = markdown(select_stored(name, read_bundle(bundle)).compile())
         if not table.is_file() or section(table.read_text(encoding="utf-8"), "Claims") != section(made, "Claims"):
             findings.append(Finding(True, "verdicts", None, f"the verdicts of {name} are not those of {table}"))
     return findings
-
-
-def bundles(folder: Path) -> list[str]:
-    """The ids of the experiments that a checkout has records of."""
-    return [path.name.removesuffix(".jsonl.gz") for path in sorted((folder / "results").glob("*.jsonl.gz"))]
-
-
-def repository() -> Path | None:
-    """The checkout in the current folder, else the one this code is from; None if neither has published records."""
-    return next((folder for folder in (Path.cwd(), Path(__file__).parents[2]) if bundles(folder)), None)

@@ -16,6 +16,7 @@ from typing import Any
 from repro.experiments.resolve import NAMES, OPERATIONAL, flatten
 from repro.store.config import TrialConfig
 from repro.store.key import before, content_hash
+from repro.store.project import bundles, published_bundles
 
 Record = Mapping[str, Any]
 
@@ -158,7 +159,5 @@ def trial_records(records: Iterable[Record]) -> list[Record]:
 
 
 def published_bundle(experiment: str, folder: Path | None = None) -> Path | None:
-    """The repository's bundle of an experiment: below `folder`, else the source checkout; None if there is none."""
-    roots = [folder] if folder else [Path.cwd(), Path(__file__).parents[2]]
-    paths = [root / "results" / f"{experiment}.jsonl.gz" for root in roots]
-    return next((path for path in paths if path.is_file()), None)
+    """The project's bundle of an experiment, or that of the checkout `folder`; None if there is none."""
+    return (bundles(folder) if folder else published_bundles()).get(experiment)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from leaderboard_records import checkout
 
 from repro.errors import TrialError
 from repro.experiments import registry
@@ -104,9 +105,7 @@ def test_bad_input_is_one_line(cli, words, said):
 
 
 def test_publish_and_report(cli, cli_json, small, tmp_path):
-    repository = tmp_path / "checkout"
-    (repository / "repro" / "experiments").mkdir(parents=True)
-    (repository / "pyproject.toml").write_text("")
+    repository = checkout(tmp_path / "checkout")
     cli_json("run", "figure1/mean-k4")
     code, _, err = cli("publish", "--to", repository)
     assert code == 2 and "no finished record of today's definition for seed 0" in err

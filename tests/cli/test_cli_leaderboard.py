@@ -65,6 +65,13 @@ def test_show_ranks_and_keeps_papers_apart(cli, cli_json, project):
     assert "PPO n=1" in ranks and "Qwen2.5-Math-7B" in papers and "Qwen2.5-Math-7B" not in ranks
 
 
+def test_a_folder_with_results_is_not_the_project(cli_json, project):
+    """Somebody's folder has lines and bundles as the project has: they are no more stored than any others."""
+    (project / "pyproject.toml").write_text('[project]\nname = "another"\n')
+    found = cli_json("leaderboard", "show", "--file", board(project))
+    assert {row["evidence"] for group in found["groups"] for row in group["rows"]} == {"imported"}
+
+
 def test_add_then_show_yours_beside_the_stored(cli_json, cli, project, workspace):
     before = board(project).read_bytes()
     assert cli_json("leaderboard", "add") == {"file": "runs/results/leaderboard.jsonl", "added": 5}

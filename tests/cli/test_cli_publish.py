@@ -1,6 +1,7 @@
 """report and publish: tables and figures from stored records, and the promotion of records."""
 
 import pytest
+from leaderboard_records import checkout
 
 from repro.experiments import registry
 from repro.experiments.planned import claimed_shapes, describe_plan
@@ -17,10 +18,7 @@ TABLE1 = registry.get("table1")
 
 @pytest.fixture
 def repository(tmp_path):
-    folder = tmp_path / "checkout"
-    (folder / "repro" / "experiments").mkdir(parents=True)
-    (folder / "pyproject.toml").write_text("")
-    return folder
+    return checkout(tmp_path / "checkout")
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from leaderboard_records import checkout
 from rescored_records import MADE_UP, rescored_trial
 
 from repro.store.published import bundle_path, write_bundle
@@ -61,7 +62,7 @@ def test_text_says_of_how_many_it_speaks(cli, workspace):
 
 
 def test_published_records_where_the_workspace_has_none(cli, cli_json, tmp_path, workspace):
-    write_bundle(bundle_path(tmp_path / "results", "table1"), [rescored_trial("ppo-n1")])
+    write_bundle(bundle_path(checkout(tmp_path) / "results", "table1"), [rescored_trial("ppo-n1")])
     assert cli_json("rescore", "table1", "--checker", "task")["results"][0]["origin"] == "runs"
     for words in (["--published"], ["--root", "elsewhere"]):
         (one,) = cli_json("rescore", "table1", "--checker", "task", *words)["results"]

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from repro.cli.main import main
-from repro.cli.verify import bundles, check_files
+from repro.cli.verify import check_files
 from repro.experiments import registry
 from repro.report.committed import FOLDERS
 from repro.store import leaderboard
 from repro.store.details import Details
+from repro.store.project import bundles
 from repro.store.published import bundle_path, read_bundle
 
 TABLES = ["table1", "table2", "table3", "table4", "table5"]
@@ -25,7 +26,7 @@ def needs(*names: str) -> None:
 
 
 def test_published_tables_and_figures_regenerate_to_the_byte(tmp_path):
-    names = bundles(REPOSITORY)
+    names = list(bundles(REPOSITORY))
     if not names:
         pytest.skip("NOT TESTED: the repository ships no records yet (results/*.jsonl.gz)")
     checks = check_files(REPOSITORY, tmp_path, names)
