@@ -21,9 +21,9 @@ def text(groups: Sequence[Group], papers: Mapping[str, list[dict[str, Any]]], le
         if last and papers[group.experiment]:
             parts.append(_reported(papers[group.experiment]))
     parts.append(
-        "interval: 95 %, over seeds and questions; P(best): among the rows shown, paired by seed and question; "
-        "times of different hardware are not comparable; stored: ships with the project, yours: in your workspace, "
-        "imported: neither"
+        "interval: 95 %, over seeds and questions; P(best): among the rows shown, imported ones aside, paired by "
+        "seed and question; times of different hardware are not comparable; stored: ships with the project, "
+        "yours: in your workspace, imported: neither"
     )
     if left_out:
         parts.append(f"{left_out} lines are left out: their detail files are not here")
@@ -48,7 +48,7 @@ def _cells(row: Row, experiment: str) -> tuple[str, ...]:
     peak = f"{size(row.measured_peak)}" if row.measured_peak else f"{size(row.predicted_peak)} (predicted)"
     return (
         str(row.rank),
-        (row.display if row.display == row.arm else f"{row.display} ({row.arm})") + variant,
+        (row.display if f"{row.display},".startswith(f"{row.arm},") else f"{row.display} ({row.arm})") + variant,
         percent(row.estimate),
         f"{percent(row.lo)} to {percent(row.hi)}",
         chance(row.p_best),

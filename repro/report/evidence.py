@@ -14,6 +14,9 @@ from typing import Any
 import numpy as np
 
 from repro.errors import InputError
+from repro.experiments import registry
+from repro.experiments.plan import identity
+from repro.experiments.resolve import resolve
 from repro.report.boards import Trial
 from repro.report.entries import recomputed, timings_of
 from repro.statistics.scores import arm_scores
@@ -63,6 +66,16 @@ def seed_scores(arm: list[Trial], evidence: dict[Place, Evidence], metric: str, 
         if abs(fmean(part[place].mean() for part in scores) - trial.entry.score(metric, only)) > _ROUNDED:
             raise InputError(f"the line of seed {trial.entry.seed} has another {metric} than its outcomes (edited)")
     return scores
+
+
+def as_registered(trial: Trial, evidence: dict[Place, Evidence]) -> bool:
+    """Whether a trial of a registered arm was made under the settings that its experiment has for the arm today."""
+    entry = trial.entry
+    try:
+        config = resolve(registry.get(entry.experiment), entry.scale, entry.arm, entry.seed).to_json()
+    except InputError:  # a scale that it does not have
+        return False
+    return identity(config) == identity(evidence[trial.details, entry.detail].records[entry.record]["config"])
 
 
 def _confirmed(trial: Trial, evidence: Evidence) -> Record:

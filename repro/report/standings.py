@@ -20,7 +20,7 @@ from repro import papers
 from repro.errors import InputError
 from repro.experiments import registry
 from repro.report.boards import EVIDENCE, Trial
-from repro.report.evidence import read_evidence, seed_scores
+from repro.report.evidence import Evidence, Place, as_registered, read_evidence, seed_scores
 from repro.statistics.effect import generator
 from repro.statistics.intervals import accuracy_interval
 from repro.statistics.ranking import chances_of_best
@@ -42,13 +42,13 @@ class Row:
     rank: int
     experiment: str  # with scale and variant: table1@1a2b3c4d
     arm: str
-    display: str
+    display: str  # the arm's title; its name, method and "other settings" if the experiment has others for it today
     method: str
     evidence: str
     estimate: float
     lo: float | None  # 95 %
     hi: float | None
-    p_best: float | None  # None with fewer than 5 seeds
+    p_best: float | None  # None with fewer than 5 seeds, and of imported rows beside others
     seeds: tuple[int, ...]
     train_seconds: float | None
     step_seconds: float | None
@@ -172,7 +172,8 @@ def _group(own: list[Trial], metric: str, top: int) -> Group:
             except (InputError, Missing) as problem:
                 problems.append(f"{key[0]} ({key[1]}) is left out: {problem}")
                 continue
-            rows.append(_row(arms[key], len(rows) + 1, found, metric))
+            display = _display(arms[key][0], evidence)
+            rows.append(_row(arms[key], len(rows) + 1, display, found, metric))
             scores.append(found)
     first = own[0].entry
     names = {trial.entry.experiment_id for trial in own}
@@ -189,7 +190,7 @@ def _group(own: list[Trial], metric: str, top: int) -> Group:
     )
 
 
-def _row(arm: list[Trial], rank: int, scores: list[np.ndarray], metric: str) -> Row:
+def _row(arm: list[Trial], rank: int, display: str, scores: list[np.ndarray], metric: str) -> Row:
     entries = [trial.entry for trial in arm]
     first = entries[0]
     # The generator of the tables, so that the same records have the same interval here and there.
@@ -198,7 +199,7 @@ def _row(arm: list[Trial], rank: int, scores: list[np.ndarray], metric: str) -> 
         rank=rank,
         experiment=first.experiment_id,
         arm=first.arm,
-        display=_display(first),
+        display=display,
         method=first.method,
         evidence=arm[0].evidence,
         estimate=interval.estimate,
@@ -218,8 +219,12 @@ def _row(arm: list[Trial], rank: int, scores: list[np.ndarray], metric: str) -> 
 
 
 def _with_chances(rows: list[Row], scores: list[list[np.ndarray]], label: str) -> list[Row]:
-    """The rows with P(best) among those that have enough seeds."""
-    places = [place for place, row in enumerate(rows) if len(row.seeds) >= MINIMUM_SEEDS]
+    """The rows with P(best) among those that have enough seeds; of imported rows only where there are no others.
+
+    Records from outside must not push down what is stored or the reader's own.
+    """
+    kinds = {row.evidence for row in rows} - {"imported"} or {"imported"}
+    places = [n for n, row in enumerate(rows) if row.evidence in kinds and len(row.seeds) >= MINIMUM_SEEDS]
     if len(places) < 2:
         return rows
     seeds = [rows[place].seeds for place in places]
@@ -229,9 +234,14 @@ def _with_chances(rows: list[Row], scores: list[list[np.ndarray]], label: str) -
     return rows
 
 
-def _display(entry: Entry) -> str:
+def _display(trial: Trial, evidence: dict[Place, Evidence]) -> str:
+    """What the arm is called. Only the settings registered for it have its title: anybody can take its name."""
+    entry = trial.entry
     known = registry.experiments().get(entry.experiment)
-    return next((arm.display for arm in known.arms if arm.id == entry.arm), entry.arm) if known else entry.arm
+    title = next((arm.display for arm in known.arms if arm.id == entry.arm), None) if known else None
+    if title is None or entry.variant is not None or as_registered(trial, evidence):
+        return title or entry.arm
+    return f"{entry.arm}, {entry.method}, other settings"
 
 
 def _mean(entries: Sequence[Entry], cost: str) -> float | None:

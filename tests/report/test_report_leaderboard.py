@@ -11,6 +11,7 @@ from statistics import fmean
 import pytest
 from leaderboard_records import HARDWARE, five, timing, trial
 
+from repro.cli.standings import text
 from repro.errors import InputError
 from repro.experiments import registry
 from repro.report import standings as module
@@ -22,9 +23,10 @@ from repro.report.interval import accuracy_interval
 from repro.report.standings import reported, standings
 from repro.report.trial_rows import export, trial_rows
 from repro.store import leaderboard
+from repro.store.config import TrialConfig
 from repro.store.details import Details
 from repro.store.entry import GENESIS, MOST_BYTES, encode_line
-from repro.store.key import content_hash
+from repro.store.key import content_hash, trial_key
 from repro.store.published import bundle_path, write_bundle
 from repro.store.records import encode_record, write_record
 from repro.store.workspace import Workspace
@@ -279,6 +281,8 @@ def in_variant(record, variant="1a2b3c4d"):
 
 def test_a_method_that_was_plugged_in_is_ranked_with_the_arms_as_registered(shipped, own):
     plugged = [in_variant(record) for record in five("plugged", 0.8)]
+    for record in plugged:
+        write_record(own, record)
     add_records(own.results / leaderboard.NAME, plugged)
     (group,), _ = ranked(both(shipped, own), own)
     assert group.experiment == "table1" and len(group.rows) == 7
@@ -286,6 +290,43 @@ def test_a_method_that_was_plugged_in_is_ranked_with_the_arms_as_registered(ship
         "plugged": "table1@1a2b3c4d"
     }
     assert sum(row.p_best for row in group.rows) == pytest.approx(1)
+
+
+def under_other_settings(arm: str) -> list[dict]:
+    """Under the name of a registered arm, but another method's longer training, and all answers right."""
+    records = five(arm, 1.0)
+    for record in records:
+        record["config"]["method"]["name"] = "ppo"
+        record["config"]["train"]["steps"] = 5000
+        record["key"] = trial_key(TrialConfig.from_json(record["config"]), record["hashes"])
+    return records
+
+
+def test_other_settings_do_not_pass_for_the_registered_arm(shipped, own):
+    add_records(own.results / leaderboard.NAME, under_other_settings("tbrm-n4"))
+    (group,), _ = ranked(both(shipped, own), own)
+    names = {(row.arm, row.evidence): row.display for row in group.rows}
+    assert names["tbrm-n4", "imported"] == "tbrm-n4, ppo, other settings"
+    assert names["tbrm-n4", "stored"] == "TBRM n=4" and names["mine", "yours"] == "mine"
+    (cells,) = [line for line in text([group], {"table1": []}, 0).splitlines() if "other settings" in line]
+    assert "TBRM" not in cells and cells.count("tbrm-n4") == 1
+
+
+def test_the_settings_of_today_have_the_arms_title_wherever_they_are_from(shipped, own):
+    add_records(own.results / leaderboard.NAME, five("tbrm-n4", 0.4))
+    (group,), _ = ranked(both(shipped, own), own)
+    assert [row.display for row in group.rows if row.arm == "tbrm-n4"] == ["TBRM n=4"] * 2
+
+
+def test_imported_rows_take_no_chance_from_the_others(shipped, own):
+    before, _ = ranked(both(shipped, own), own)
+    add_records(own.results / leaderboard.NAME, under_other_settings("tbrm-n4"))
+    (group,), _ = ranked(both(shipped, own), own)
+    first, *others = group.rows
+    assert (first.evidence, first.p_best) == ("imported", None)
+    assert {row.arm: row.p_best for row in others} == {row.arm: row.p_best for row in before[0].rows}
+    (alone,), _ = ranked([open_board(shipped)])
+    assert sum(row.p_best for row in alone.rows) == pytest.approx(1), "where all are imported they are compared"
 
 
 def test_a_trial_that_a_variant_shares_counts_once(shipped, own):
