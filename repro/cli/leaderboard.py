@@ -208,12 +208,21 @@ def outside(args) -> list[list[dict[str, Any]]]:
 
 def audited(args, looked_at: list[Board]) -> list[tuple[Path, Finding]]:
     """(leaderboard, finding) for every leaderboard."""
-    from repro.report.audit import audit
+    from repro.cli.verify import without_record
+    from repro.report.audit import Finding, audit
     from repro.store.records import stored_hashes
     from repro.store.workspace import Workspace
 
-    own = stored_hashes(Workspace(args.root))
-    return [(board.path, finding) for board in looked_at for finding in audit(board, own, looked_at)]
+    own, found = stored_hashes(Workspace(args.root)), []
+    for board in looked_at:
+        if not board.path.is_file():
+            findings = [Finding(True, "missing", None, "there is no such file: get it anew from the repository")]
+        else:
+            findings = audit(board, own, looked_at)
+            if board.shipped:
+                findings = without_record(board, findings)
+        found += [(board.path, finding) for finding in findings]
+    return found
 
 
 def summary(looked_at: list[Board], findings: list[tuple[Path, Finding]]) -> str:

@@ -1,9 +1,10 @@
 """Make every committed table, figure and verdict again from the stored records, and say which differ.
 
-Without an EXPERIMENT: all that results/ has, and the leaderboard. Compared byte by byte: tables (md with its verdicts,
-csv, tex) and the numbers of the figures (csv); pictures (png, svg) only where matplotlib and FreeType are the pinned
-ones, for other versions draw the same numbers by other pixels. One line per file. Exit code 0: all the same; 1:
-something differs; 2: a record file or a leaderboard cannot be read.
+Without an EXPERIMENT: all that results/, paper_tables/, figures/ and the leaderboard name; records that are not there
+and files that no record makes fail as well. Compared byte by byte: tables (md with its verdicts, csv, tex) and the
+numbers of the figures (csv); pictures (png, svg) only where matplotlib and FreeType are the pinned ones, for other
+versions draw the same numbers by other pixels. One line per file. Exit code 0: all the same; 1: something differs; 2: a
+record file or a leaderboard cannot be read.
 
 JSON keys: experiments [ids], files [{file, status, detail}] with status "same", "differs", "missing", "left over" or
 "not compared"; leaderboard [findings as in repro leaderboard verify]; ok.
@@ -12,15 +13,18 @@ JSON keys: experiments [ids], files [{file, status, detail}] with status "same",
 from __future__ import annotations
 
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from repro.cli.common import add_json, add_root, columns, print_json
 from repro.errors import InputError
+from repro.store.project import bundles
+from repro.store.published import SUFFIX
 
 if TYPE_CHECKING:
     from repro.report.audit import Finding
+    from repro.report.boards import Board
     from repro.report.committed import Check
 
 
@@ -35,15 +39,15 @@ def main(args) -> int:
     from repro.cli.report import wanted
     from repro.report.boards import open_board
     from repro.store.leaderboard import NAME
-    from repro.store.project import bundles, checkout
+    from repro.store.project import checkout
 
     folder = checkout()
     if folder is None:
         raise InputError("no published records here: run this in a checkout of the repository")
-    names = wanted(args.ids, None, list(bundles(folder)), str(folder / "results"))
     board = open_board(folder / "results" / NAME, shipped=True)
+    names = wanted(args.ids, None, expected(folder, board), str(folder / "results"))
     with tempfile.TemporaryDirectory() as made:
-        checks = check_files(folder, Path(made), names)
+        checks = check_files(folder, Path(made), names, everything=not args.ids)
     # The tables hold the verdicts: they are compared above.
     findings = audited(args, [board])
     good = all(check.good for check in checks) and not any(finding.wrong for _, finding in findings)
@@ -58,13 +62,51 @@ def main(args) -> int:
     return 0 if good else 1
 
 
-def check_files(folder: Path, made: Path, names: list[str]) -> list[Check]:
-    """Write the files of the experiments `names` below `made` and compare them with those of the checkout `folder`."""
+def check_files(folder: Path, made: Path, names: list[str], everything: bool = False) -> list[Check]:
+    """Write the files of the experiments `names` below `made` and compare them with those of the checkout `folder`.
+
+    `everything`: files of the checkout that belong to none of them are left over. Records that are not there are
+    missing.
+    """
     from repro.cli.publish import regenerate
-    from repro.report.committed import compare, drawn_alike
+    from repro.report.committed import Check, compare, drawn_alike
 
     files = regenerate(folder, made, names)
-    return compare(files, made, folder, names, drawn_alike(folder))
+    stored = bundles(folder)
+    missing = [Check(f"results/{name}{SUFFIX}", "missing", "no records") for name in names if name not in stored]
+    return missing + compare(files, made, folder, None if everything else names, drawn_alike(folder))
+
+
+def expected(folder: Path, board: Board) -> list[str]:
+    """The ids of the experiments whose records a checkout should hold.
+
+    They are those that it has records of, those that a table or figure is named after, and those of the published
+    lines of its leaderboard.
+    """
+    from repro.cli.publish import publishable
+    from repro.experiments import registry
+    from repro.report.committed import held
+
+    named = {Path(name).name.partition(".")[0].partition("_")[0] for name in held(folder)}
+    known = {name for name in named if name.partition("@")[0] in registry.experiments()}
+    lines = (line.entry for line in board.lines if line.entry.detail not in board.details.packs)
+    known |= {entry.experiment_id for entry in lines}
+    return sorted({*bundles(folder), *filter(publishable, known)})
+
+
+def without_record(board: Board, findings: list[Finding]) -> list[Finding]:
+    """`findings` of the project's leaderboard, where a published line whose record is not there is wrong.
+
+    A later line of the same trial excuses it: its experiment was published anew.
+    """
+    from repro.cli.publish import publishable
+
+    last = {line.entry.trial: line.number for line in board.lines if publishable(line.entry.experiment_id)}
+    bare = {number for number in last.values() if not board.details.find(board.lines[number - 1].entry.detail)}
+    return [
+        replace(finding, wrong=True, what="missing") if finding.line in bare and not finding.wrong else finding
+        for finding in findings
+    ]
 
 
 def wrong_verdicts(board: Path) -> list[Finding]:
@@ -73,7 +115,6 @@ def wrong_verdicts(board: Path) -> list[Finding]:
     from repro.report.audit import Finding
     from repro.report.committed import section
     from repro.report.markdown import markdown
-    from repro.store.project import bundles
     from repro.store.published import read_bundle
 
     findings = []

@@ -31,28 +31,38 @@ class Check:
 
 
 def compare(
-    made: Iterable[Path], out: Path, repository: Path, experiments: Sequence[str], pictures: bool
+    made: Iterable[Path], out: Path, repository: Path, experiments: Sequence[str] | None, pictures: bool
 ) -> list[Check]:
-    """One check per file, by name. `made`: files of `experiments` (names as in file names) written below `out`.
+    """One check per file, by name. `made`: files of experiments written below `out`.
 
+    `experiments` (names as in file names): only their committed files are looked at; None: every one that is there.
     `pictures`: whether png and svg are compared too.
     """
     names = {path.relative_to(out).as_posix() for path in made}
     committed = {
-        f"{folder}/{path.name}"
-        for folder in FOLDERS
-        for path in (repository / folder).glob("*")
-        if not path.name.startswith(".") and any(_belongs(path.stem, name) for name in experiments)
+        name
+        for name in held(repository)
+        if experiments is None or any(_belongs(Path(name).stem, experiment) for experiment in experiments)
     }
     checks = [Check(name, "left over", "no record makes it") for name in committed - names]
     for name in names:
-        if name not in committed:
+        if not (repository / name).is_file():
             checks.append(Check(name, "missing", "not committed"))
         elif name.endswith(PICTURES) and not pictures:
             checks.append(Check(name, "not compared", "matplotlib or FreeType is not the pinned one"))
         else:
             checks.append(_compared(name, (out / name).read_bytes(), (repository / name).read_bytes()))
     return sorted(checks, key=lambda check: check.file)
+
+
+def held(repository: Path) -> list[str]:
+    """Names of all files in the two folders of a checkout, with hidden files, links and those of folders in them."""
+    return sorted(
+        path.relative_to(repository).as_posix()
+        for folder in FOLDERS
+        for path in (repository / folder).rglob("*")
+        if path.is_symlink() or not path.is_dir()
+    )
 
 
 def drawn_alike(repository: Path) -> bool:

@@ -1,6 +1,7 @@
 """leaderboard and verify from the command line: what is printed, what is written, and the exit codes."""
 
 import csv
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -146,6 +147,55 @@ def test_verify_names_every_file_that_differs(cli, project):
     assert ["differs", "paper_tables/table1.md"] in [line[:2] for line in bad]
     assert ["missing", "figures/table1_curves.csv"] in [line[:2] for line in bad]
     assert ["left", "over"] in [line[:2] for line in bad] and "table1_extra.csv" in out and "table2_accuracy" not in out
+
+
+def failed_verify(cli, *words):
+    """The answer of a verification that fails."""
+    code, out, err = cli("verify", *words, "--json")
+    assert (code, err) == (1, "")
+    found = json.loads(out)
+    assert not found["ok"]
+    return {(check["status"], check["file"]) for check in found["files"]}, found["leaderboard"]
+
+
+@pytest.mark.parametrize("words", [(), ("table1",)])
+def test_verify_misses_records_that_tables_and_leaderboard_rest_on(cli, project, monkeypatch, words):
+    monkeypatch.setattr("repro.cli.verify.repository", lambda: project)  # its only bundle goes
+    bundle_path(project / "results", "table1").unlink()
+    files, findings = failed_verify(cli, *words)
+    assert ("missing", "results/table1.jsonl.gz") in files and ("left over", "paper_tables/table1.md") in files
+    assert sum(finding["wrong"] and finding["what"] == "missing" for finding in findings) == 25
+    for path in (*project.glob("paper_tables/*"), *project.glob("figures/*")):
+        path.unlink()
+    assert failed_verify(cli, *words)[0] == {("missing", "results/table1.jsonl.gz")}, "the leaderboard names it"
+
+
+def test_verify_names_files_of_no_record(cli, project):
+    strange = ("figures/table2_accuracy.csv", "figures/table1@smoke_x.csv", "paper_tables/.x", "paper_tables/a/b.md")
+    for name in strange:
+        (project / name).parent.mkdir(exist_ok=True)
+        (project / name).write_bytes(b"x")
+    files, _ = failed_verify(cli)
+    assert {name for status, name in files if status == "left over"} == set(strange)
+    assert ("missing", "results/table2.jsonl.gz") in files and ("missing", "results/table1@smoke.jsonl.gz") not in files
+
+
+def test_a_deleted_leaderboard_is_a_finding(cli, project):
+    board(project).unlink()
+    _, (finding,) = failed_verify(cli)
+    assert finding["wrong"] and finding["what"] == "missing" and finding["file"].endswith("leaderboard.jsonl")
+
+
+def test_a_published_line_without_record_is_wrong_unless_published_anew(cli, cli_json, project):
+    lines = leaderboard.read(board(project))
+    board(project).unlink()
+    old = [dataclasses.replace(line.entry, detail="0" * 64) for line in lines]
+    leaderboard.append(board(project), [*old[:2], *(line.entry for line in lines)])
+    assert cli_json("verify")["ok"], "two lines were superseded"
+    leaderboard.append(board(project), [dataclasses.replace(old[3], finished="2099-01-01T00:00:00Z")])
+    _, findings = failed_verify(cli)
+    assert [finding["line"] for finding in findings if finding["wrong"]] == [28]
+    assert cli("leaderboard", "verify")[0] == 1
 
 
 def test_verify_takes_the_verdicts_from_the_records(cli_json, cli, project):

@@ -74,6 +74,27 @@ def test_files_of_other_experiments_are_not_looked_at(folders):
     assert "figures/table2_curves.csv" in checks(folders, ("table1", "table2"))
 
 
+def test_whatever_no_record_makes_is_left_over(folders):
+    strange = ("figures/.hidden", "figures/deep/er.csv", "figures/table1@smoke_x.csv", "paper_tables/notes")
+    for name in strange[1:]:
+        path = folders[1] / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x")
+    (folders[1] / "figures" / "link").symlink_to("nowhere")
+    found = checks(folders, experiments=None)
+    bad = {name for name, check in found.items() if check.status == "left over"}
+    assert bad == {*strange, "figures/link"} and set(found) == bad | set(FILES)
+
+
+def test_a_folder_or_a_dead_link_in_the_place_of_a_file_is_no_file(folders):
+    for name in FILES[:2]:
+        (folders[1] / name).unlink()
+    (folders[1] / FILES[0]).mkdir()
+    (folders[1] / FILES[1]).symlink_to("nowhere")
+    found = checks(folders)
+    assert [found[name].status for name in FILES[:2]] == ["missing", "missing"]
+
+
 def test_pictures_need_the_pinned_drawing(tmp_path):
     import matplotlib
     from matplotlib import ft2font
