@@ -6,6 +6,7 @@ checks read values, so a guarded method cannot be planned on fake tensors.
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import fields
 from functools import cached_property
@@ -17,10 +18,12 @@ from torch import Tensor
 from repro.errors import TrialError, explain
 from repro.methods.base import Credit, GenerationBatch, Method, Metrics, MicroBatch, Needs
 
-# Columns of the health panel that the trainer fills in; `kl` and `clip_fraction` are the methods' own.
+# Figures of a record's health that the trainer fills in; `kl` and `clip_fraction` are the methods' own.
 TRAINERS = (
-    "step", "reward", "zero_variance_groups", "truncated", "unparsed", "length", "grad_norm", "loss",
+    "step", "reward", "zero_variance_groups", "truncated", "unparsed", "length", "grad_norm", "loss", "signal",
+    "signal_by_level", "replayed_reward", "replayed_length", "sampler_mismatch", "group",
 )  # fmt: skip
+FIGURE = re.compile(r"[a-z][a-z0-9_@]{0,39}")  # as records from outside may name them (`repro.store.foreign`)
 
 
 class Guarded(Method):
@@ -110,9 +113,17 @@ class Guarded(Method):
             self._check_metric(name, key, pair)
         return loss, metrics
 
+    def _check_name(self, where: str, key: Any) -> None:
+        if key in TRAINERS:
+            raise self._wrong(
+                where, f"has a metric called {key!r:.60}, which the trainer fills in: choose another name"
+            )
+        if not isinstance(key, str) or not FIGURE.fullmatch(key):
+            rule = "up to 40 small letters, digits, _ and @, a letter first"
+            raise self._wrong(where, f"has a metric called {key!r:.60}: a name has {rule}")
+
     def _check_metric(self, where: str, key: Any, pair: Any) -> None:
-        if not isinstance(key, str) or key in TRAINERS:
-            raise self._wrong(where, f"has a metric called {key!r}: choose another name")
+        self._check_name(where, key)
         good = isinstance(pair, tuple) and len(pair) == 2
         good = good and all(isinstance(part, Tensor) and part.numel() == 1 for part in pair)
         if not good:
@@ -141,8 +152,7 @@ class Guarded(Method):
         if credit.signal is not None:
             self._tensor("credit", "signal", credit.signal, rows, floating=False)
         for key, value in credit.metrics.items():
-            if not isinstance(key, str) or key in TRAINERS:
-                raise self._wrong("credit", f"has a metric called {key!r}: choose another name")
+            self._check_name("credit", key)
             if type(value) not in (int, float) or value != value or value in (float("inf"), float("-inf")):
                 raise self._wrong("credit", f"metric {key!r} must be a finite number, not {value!r}")
 

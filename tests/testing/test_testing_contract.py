@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import get_type_hints
 
 import pytest
 import torch
@@ -12,9 +13,12 @@ from repro import plugins
 from repro.errors import TrialError
 from repro.methods import catalogue, configs
 from repro.methods.base import Needs
-from repro.methods.guard import Guarded
+from repro.methods.guard import FIGURE, TRAINERS, Guarded
+from repro.store import foreign
+from repro.store.record import HealthPoint
 from repro.testing import check_method, contract
 from repro.testing.toy import make_setup, micro_batch
+from repro.training.health import COLUMNS
 
 pytestmark = pytest.mark.usefixtures("plugged")
 
@@ -122,12 +126,39 @@ FAULTS = [
 ]  # fmt: skip
 
 
+NAMES = [
+    "group",
+    "signal_by_level",
+    "sampler_mismatch",
+    "replayed_reward",
+    "My <b>Metric",
+    "x" * 41,
+    "two\nlines",
+    "",
+    3,
+]
+for _name in NAMES:
+    FAULTS += [
+        ({"credit": lambda self, c, b, name=_name: replace(c, metrics={name: 1.0})}, "credit: has a metric called"),
+        ({"loss": lambda self, a, m, name=_name: (a[0], {name: a[1]["logp"]})}, "loss: has a metric called"),
+    ]
+
+
 @pytest.mark.parametrize(("parts", "said"), FAULTS, ids=lambda value: value if isinstance(value, str) else "")
 def test_every_fault_is_found(good, parts, said):
     with pytest.raises(AssertionError, match=said) as caught:
         contract.check(faulty(good, **parts)(good.Config()))
     text = str(caught.value)
     assert text.startswith("method mine: ") and "\n" not in text
+
+
+def test_metrics_are_named_as_records_allow():
+    """What the guard lets through is not structured, nor filled by the trainer, and may go to a leaderboard."""
+    fields = get_type_hints(HealthPoint, include_extras=True)
+    structured = {name for name, kind in fields.items() if "dict" in str(kind) or "Group" in str(kind)}
+    own = {"entropy", "kl", "clip_fraction"}  # the methods' own
+    assert structured | (set(COLUMNS) - own) <= set(TRAINERS)
+    assert FIGURE.pattern == foreign._FIGURE.pattern
 
 
 def test_what_needs_names_must_come_back(good):
