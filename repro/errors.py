@@ -18,13 +18,18 @@ class TrialError(ReproError):
     """A trial failed while running (exit code 1); `step` is the generation batch in which it happened, if any."""
 
     def __init__(self, message: str, step: int | None = None):
-        super().__init__(message)
+        super().__init__(writable(message))
         self.step = step
+
+
+def writable(text: str) -> str:
+    """`text` with what no file in UTF-8 can hold (lone surrogates) as backslash escapes; all other text as it is."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def explain(error: BaseException, file: Path | str | None = None) -> str:
     """`ValueError: what it says (my_method.py, line 12)`: the last line of `file` that the error passed through."""
-    text = " ".join(str(error).split())[:300]
+    text = writable(" ".join(str(error).split()))[:300]
     said = f"{type(error).__name__}: {text}" if text else type(error).__name__
     if file is None:
         return said

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import shlex
 import sys
@@ -65,6 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit code and never raises, unless REPRO_DEBUG is set."""
     argv = list(sys.argv[1:] if argv is None else argv)
     debug = os.environ.get("REPRO_DEBUG", "") not in ("", "0")
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors in ("strict", "surrogateescape"):
+        # What a terminal cannot show is escaped, as on stderr.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return _run(argv)
     except ReproError as error:

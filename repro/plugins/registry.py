@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
-from repro.errors import InputError
+from repro.errors import InputError, writable
 from repro.methods.options import nearest
 from repro.plugins import methods, source, tasks
 from repro.plugins.names import check_name
@@ -94,7 +94,7 @@ def provenance(config: TrialConfig) -> list[dict[str, Any]]:
         {
             "kind": kind,
             "name": name,
-            "file": found.path.name,
+            "file": writable(found.path.name),
             "distribution": found.distribution,
             "version": found.version,
             "sha256": found.sha256,

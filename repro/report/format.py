@@ -110,4 +110,4 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 def write_text(path: Path, text: str) -> Path:
     """Write a file whole or not at all, in UTF-8. A folder that cannot be written: `InputError` naming it."""
-    return write_whole(path, text.encode("utf-8"))
+    return write_whole(path, text.encode("utf-8", "backslashreplace"))

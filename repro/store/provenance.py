@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import repro
+from repro.errors import writable
 
 PACKAGES = (
     "torch", "trl", "transformers", "accelerate", "peft", "tokenizers", "datasets", "numpy", "vllm", "math-verify",
@@ -37,7 +38,7 @@ def collect(command: str, sandbox: str | None = None) -> dict[str, Any]:
         "gpu": gpu,
         "started": now(),
         "finished": None,
-        "command": command,
+        "command": writable(command),  # file names that are not UTF-8 are in it as lone surrogates
         "measured_on": gpu or f"{cores} cores of {cpu}",
         **({} if sandbox is None else {"sandbox": sandbox}),
     }

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from repro.errors import InputError, TrialError, explain
+from repro.errors import InputError, TrialError, explain, writable
 from repro.evaluation.entry import scaling_metrics, vote_metrics
 from repro.evaluation.metrics import correct_matrix, summarize
 from repro.evaluation.pass_at_k import pass_at_k
@@ -76,7 +76,7 @@ def run_trial(config: TrialConfig, root: Path, data_dir: Path | None = None, emi
 
 
 def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = writable(" ".join(str(error).split())) or type(error).__name__
     return text if isinstance(error, TrialError) else f"{type(error).__name__}: {text}"[:500]
 
 

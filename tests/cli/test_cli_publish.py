@@ -120,3 +120,14 @@ def test_report_from_the_published_records(cli_json, workspace, repository, monk
     cli_json("report", "--published", "--root", tmp_path / "again")
     for path in (repository / "paper_tables").iterdir():
         assert (tmp_path / "again" / "paper_tables" / path.name).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("words", [("report", "table1"), ("report", "table1", "--html"), ("status",)])
+def test_a_message_that_is_no_utf8_does_not_stop_a_report(cli, workspace, words):
+    """Records of older versions hold such messages, and others may."""
+    failed = record_of(resolve(TABLE1, "micro", "ppo-n1", 0), status="failed")
+    write_record(workspace, failed | {"error": {"message": "bad \ud800", "step": 1}})
+    code, out, err = cli(*words)
+    assert code == 0 and "Unicode" not in err
+    if words[0] == "status" or "--html" not in words:
+        assert "bad \\ud800" in out

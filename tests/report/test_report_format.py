@@ -103,3 +103,7 @@ def test_writing_replaces_whole_files_and_leaves_nothing_behind(tmp_path):
 def test_a_chance_is_never_certain():
     values = (None, 0.0, 0.0099, 0.01, 0.496, 0.99, 0.9901, 1.0)
     assert [f.chance(value) for value in values] == ["–", "<0.01", "<0.01", "0.01", "0.50", "0.99", ">0.99", ">0.99"]
+
+
+def test_text_that_is_no_utf8_is_written_with_escapes(tmp_path):
+    assert f.write_text(tmp_path / "x.md", "bad \ud800 ±").read_bytes() == "bad \\ud800 ±".encode()

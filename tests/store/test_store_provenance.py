@@ -18,6 +18,10 @@ def test_all_keys_and_no_secrets(monkeypatch):
     assert "hf_secret" not in str(found)
 
 
+def test_a_command_that_is_not_utf8_is_escaped():
+    assert provenance.collect("repro run \udcff.py")["command"] == "repro run \\udcff.py"
+
+
 def test_git_state(tmp_path):
     package = tmp_path / "repro"
     package.mkdir()

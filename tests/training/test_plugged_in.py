@@ -32,6 +32,8 @@ def trial(base, tmp_path, edits: dict[str, str]):
         ({"return Credit(advantages,": "return Credit(advantages[1:],"}, r"advantages must have shape \(8,\) or"),
         ({"        groups = ": "        batch.mask[:, 0] = False\n        groups = "}, "credit: changed mask"),
         ({"        loss = ": "        micro.weights.zero_()\n        loss = "}, "loss: changed weights"),
+        ({"        loss = ": "        raise ValueError("
+         "'bad \\ud800')\n        loss = "}, r"ValueError: bad \\ud800 \(mine.py"),
         ({"return loss, {": "return loss, {'group': (loss.detach(), loss.detach()), "}, "a metric called 'group'"),
         ({"        loss = ": "        loss = micro.values + "}, r"TypeError: .*\(mine.py, line \d+\); a tensor"),
     ],

@@ -40,7 +40,7 @@ def new_folder(target: Path | str) -> Iterator[Path]:
 def write_file(path: Path, text: str) -> None:
     """Write into a folder of `new_folder`, with the folders in between."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8", newline="\n")
+    path.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def _check(target: Path) -> None:
