@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import traceback
 from pathlib import Path
 
@@ -20,6 +21,11 @@ class TrialError(ReproError):
     def __init__(self, message: str, step: int | None = None):
         super().__init__(writable(message))
         self.step = step
+
+
+def is_termination(error: BaseException) -> bool:
+    """Whether this is the exit of a process that was told to end (SIGTERM), and not one that its code asks for."""
+    return isinstance(error, SystemExit) and error.code == 128 + signal.SIGTERM
 
 
 def writable(text: str) -> str:

@@ -19,17 +19,25 @@ the right), P prompts, G = group_size = B / P.
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 import torch
 from torch import Tensor
 
+from repro.errors import InputError
+
+_hints = functools.cache(get_type_hints)
+
 
 @dataclass(frozen=True)
 class Needs:
-    """What the trainer must provide. `unit` rows always stay together in one micro-batch."""
+    """What the trainer must provide. `unit` rows always stay together in one micro-batch.
+
+    InputError for a value that the trainer could not provide, whatever the task.
+    """
 
     reference: bool = False  # ref_logps: log-probs of the frozen base model
     critic: bool = False  # values: a second network with a scalar head, trained beside the policy
@@ -51,8 +59,22 @@ class Needs:
     minibatches: int = 1  # optimizer updates per pass
 
     def __post_init__(self):
+        hints = _hints(type(self))
+        for spec in fields(self):
+            value, hint = getattr(self, spec.name), hints[spec.name]
+            if get_origin(hint) is Literal:
+                words = get_args(hint)
+                good, wanted = value in words, f"one of {', '.join(words)}"
+            elif hint is bool:
+                good, wanted = type(value) is bool, "True or False"
+            else:
+                least = 0 if spec.default == 0 else 1
+                good = type(value) is int and value >= least or (value is None and spec.default is None)
+                wanted = f"a whole number of at least {least}" + (" or None" if spec.default is None else "")
+            if not good:
+                raise InputError(f"Needs: {spec.name} must be {wanted}, not {value!r:.60}")
         if self.replay and self.extra_rollouts:
-            raise ValueError("replay and extra_rollouts exclude each other: a replayed row begins inside a step")
+            raise InputError("Needs: replay and extra_rollouts exclude each other: a replayed row begins inside a step")
 
 
 @dataclass

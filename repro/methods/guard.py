@@ -1,7 +1,8 @@
 """A method whose every answer is checked: what a plug-in does wrong ends its trial with one line that says so.
 
-Checked are shapes, dtypes, NaN and infinity, weights outside the mask, and that inputs are left as they are. The
-checks read values, so a guarded method cannot be planned on fake tensors.
+Checked are shapes, dtypes, NaN and infinity, weights outside the mask, and that inputs are left as they are: any
+in-place change that torch counts, and whatever way rewards and mask are changed. The checks read values, so a guarded
+method cannot be planned on fake tensors.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from repro.errors import TrialError, explain
+from repro.errors import TrialError, explain, is_termination
 from repro.methods.base import Credit, GenerationBatch, Method, Metrics, MicroBatch, Needs
 
 # Figures of a record's health that the trainer fills in; `kl` and `clip_fraction` are the methods' own.
@@ -36,7 +37,10 @@ class Guarded(Method):
 
     @cached_property
     def _needs(self) -> Needs:
-        return self._ask("needs")
+        first, second = self._ask("needs"), self._ask("needs")
+        if first != second:
+            raise self._wrong("needs", "answers differently when it is asked again: let it depend on the config alone")
+        return first
 
     def needs(self) -> Needs:
         return self._needs
@@ -84,17 +88,20 @@ class Guarded(Method):
 
     def _ask(self, name: str, *given: Any) -> Any:
         """What the method's function `name` answers; TrialError if it raises, or changes what it was given."""
-        before = [_state(one) for one in given]
+        before, copies = [_state(one) for one in given], [_copies(one) for one in given]
         try:
             answer = getattr(self.inner, name)(*given)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
+            if is_termination(error):
+                raise
             hint = ""
             if "NoneType" in str(error):
                 hint = "; a tensor that needs() does not ask for is None"
             raise self._wrong(name, f"raised {explain(error, self._file)}{hint}") from error
-        for one, seen in zip(given, before, strict=True):
-            now = _state(one)
+        for one, seen, held in zip(given, before, copies, strict=True):
+            now, values = _state(one), _copies(one)
             changed = [key for key in seen if now.get(key) != seen[key]]
+            changed += [key for key, value in held.items() if not torch.equal(value, values[key])]
             if changed:
                 raise self._wrong(name, f"changed {changed[0]}, which it was given: work on a copy, not in place")
         return answer
@@ -185,6 +192,15 @@ def _state(given: Any) -> dict[str, tuple[int, int]]:
         return {}
     values = {spec.name: getattr(given, spec.name) for spec in fields(given)}
     return {name: (id(v), v._version if isinstance(v, Tensor) else 0) for name, v in values.items() if name != "extra"}
+
+
+def _copies(given: Any) -> dict[str, Tensor]:
+    """Copies of small tensors that every method reads: torch does not count writes through `.data` or `.numpy()`."""
+    if isinstance(given, Tensor):
+        return {"rewards": given.clone()}
+    if not isinstance(given, (GenerationBatch, MicroBatch)):
+        return {}
+    return {"rewards": given.rewards.clone(), "mask": given.mask.clone()}
 
 
 def _finite(micro: MicroBatch, name: str) -> bool:

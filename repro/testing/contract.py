@@ -1,7 +1,8 @@
 """The contract of a method, checked on toy batches: what the trainer relies on, whatever the algorithm.
 
 Each check takes a method and raises AssertionError with one line that names it and what is wrong. Shapes, NaN and
-changed inputs are found by `repro.methods.guard`, which also watches a plug-in while it trains.
+changed inputs are found by `repro.methods.guard`, which also watches a plug-in while it trains, and use of the global
+random generators by `repro.testing.watched`.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from torch import Tensor
 from repro.errors import TrialError
 from repro.methods import configs
 from repro.methods.base import Credit, GenerationBatch, Method
-from repro.methods.guard import Guarded
 from repro.testing.toy import Setup, gradient, make_setup, micro_batch, permute_units, total_loss
+from repro.testing.watched import Watched
 
 ROWS, SEEDS = 8, 3
 CLOSE = {"rtol": 1e-11, "atol": 1e-12}
@@ -40,7 +41,7 @@ def rows_of(method: Method) -> int:
 def made(method: Method, seed: int = 0, **more) -> Setup:
     """A toy batch with its credit; what the guard finds is an AssertionError."""
     with _said():
-        return make_setup(Guarded(method), rows_of(method), seed=seed, **more)
+        return make_setup(Watched(method), rows_of(method), seed=seed, **more)
 
 
 @contextlib.contextmanager

@@ -23,6 +23,26 @@ SUPPORT = {
 PLAIN = [entry for entry in catalogue.METHODS.values() if entry.inner is None]
 
 
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"unit": 0}, "unit must be a whole number of at least 1, not 0"),
+        ({"epochs": 1.5}, "epochs must be a whole number of at least 1, not 1.5"),
+        ({"minibatches": True}, "minibatches must be a whole number of at least 1, not True"),
+        ({"prompt_samples": -1}, "prompt_samples must be a whole number of at least 0, not -1"),
+        ({"extra_states": 0}, "extra_states must be a whole number of at least 1 or None, not 0"),
+        ({"unit": None}, "unit must be a whole number of at least 1, not None"),
+        ({"state_values": "al"}, "state_values must be one of none, first, all, not 'al'"),
+        ({"verdict": []}, "verdict must be one of none, policy, head, separate, not"),
+        ({"critic": "no"}, "critic must be True or False, not 'no'"),
+        ({"replay": True, "extra_rollouts": 4}, "exclude each other"),
+    ],
+)
+def test_needs_that_cannot_be_met_are_one_line(fields, said):
+    with pytest.raises(InputError, match=f"^Needs: .*{said}"):
+        base.Needs(**fields)
+
+
 def test_every_method_module_is_in_the_catalogue():
     modules = {path.stem for path in FOLDER.glob("*.py")} - SUPPORT
     assert modules == {entry.module.removeprefix("repro.methods.") for entry in PLAIN} | {"verified"}

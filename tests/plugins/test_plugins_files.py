@@ -68,6 +68,7 @@ CLS = "class Mine(Method):"
         ({"n: int = 4": "n: int = 1"}, "the default config cannot be used: .*n must be at least 2"),
         ({"n: int = 4": "n: int | None = None"}, "must be a whole number above 0"),
         ({"return Needs()": "return Needs(unit=self.config.units)"}, r"raised AttributeError: .*line \d+"),
+        ({"return Needs()": "return Needs(unit=0)"}, "config cannot be used: Needs: unit must be a whole number"),
         ({"return Needs()": "return {}"}, r"needs\(\) must return Needs, not dict"),
     ],
 )  # fmt: skip

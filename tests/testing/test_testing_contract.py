@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import random
+import signal
+import sys
 from dataclasses import dataclass, replace
 from typing import get_type_hints
 
+import numpy as np
 import pytest
 import torch
 from plugin_files import method_file
@@ -49,6 +54,21 @@ def in_place(self, credit, batch):
     return credit
 
 
+def through_numpy(self, credit, batch):
+    batch.mask.numpy()[:, 0] = False
+    return credit
+
+
+def loss_behind_the_back(self, answer, micro):
+    micro.rewards.data.sub_(1)
+    return answer
+
+
+def ids_behind_the_back(self, credit, batch):
+    batch.completion_ids.data.add_(1).remainder_(2)
+    return credit
+
+
 def behind_the_back(self, credit, batch):
     batch.rewards.data.sub_(1)
     return credit
@@ -89,6 +109,22 @@ def drawn(self, credit, batch):
     return replace(credit, advantages=credit.advantages + torch.rand_like(credit.advantages))
 
 
+def fresh_noise(self, credit, batch):
+    generator = torch.Generator()
+    generator.seed()
+    return replace(credit, advantages=credit.advantages + torch.rand(credit.advantages.shape, generator=generator))
+
+
+def seeds(call):
+    """A function of the method that also calls `call`, and answers as it should."""
+
+    def function(self, answer, given):
+        call()
+        return answer
+
+    return function
+
+
 def not_asked_for(self, answer, micro):
     return answer[0] + micro.old_logps.sum(), answer[1]
 
@@ -107,9 +143,18 @@ FAULTS = [
     ({"credit": lambda self, c, b: c.advantages}, "credit: must return Credit, not Tensor"),
     ({"credit": in_place}, "credit: changed rewards, which it was given"),
     ({"credit": rebound}, "credit: changed rewards, which it was given"),
-    ({"credit": behind_the_back}, "credit changed rewards"),
+    ({"credit": behind_the_back}, "credit: changed rewards, which it was given"),
+    ({"credit": through_numpy}, "credit: changed mask, which it was given"),
+    ({"loss": loss_behind_the_back}, "loss: changed rewards, which it was given"),
+    ({"credit": ids_behind_the_back}, "credit changed completion_ids"),
+    ({"credit": seeds(sys.exit)}, "credit: raised SystemExit"),
+    ({"loss": seeds(lambda: sys.exit(0))}, "loss: raised SystemExit: 0"),
+    ({"credit": seeds(lambda: torch.manual_seed(0))}, "credit: draws from the global generator of torch"),
+    ({"loss": seeds(lambda: np.random.seed(0))}, "loss: draws from the global generator of numpy"),
+    ({"loss": seeds(random.random)}, "loss: draws from the global generator of random"),
     ({"credit": of_width}, "three more columns of padding change the gradient"),
-    ({"credit": drawn}, "two calls on the same inputs differ .draw from batch.generator alone. in advantages"),
+    ({"credit": drawn}, "credit: draws from the global generator of torch, or seeds it"),
+    ({"credit": fresh_noise}, "two calls on the same inputs differ .draw from batch.generator alone. in advantages"),
     ({"loss": loss_in_place}, "loss: changed weights, which it was given"),
     ({"loss": divided_again}, "micro-batches of 1 rows instead of one of 8 change the gradient"),
     ({"loss": mean_metric}, "change metric logp from .*: give .sum, count."),
@@ -166,6 +211,29 @@ def test_what_needs_names_must_come_back(good):
         wanting = type("Wanting", (good,), {"needs": lambda self, needs=needs: needs})
         with pytest.raises(AssertionError, match=said):
             contract.answers_are_well_formed(wanting(good.Config()))
+
+
+@pytest.mark.parametrize("seed", [torch.manual_seed, np.random.seed, random.seed])
+def test_setting_the_seed_that_is_set_already_is_found(good, seed):
+    with torch.random.fork_rng(devices=[]):
+        seed(0)
+        state = random.getstate()
+        with pytest.raises(AssertionError, match="draws from the global generator"):
+            contract.answers_are_well_formed(faulty(good, credit=seeds(lambda: seed(0)))(good.Config()))
+        assert random.getstate() == state, "whoever calls the contract keeps his own draws"
+
+
+def test_needs_must_not_change(good):
+    answers = itertools.cycle([Needs(), Needs(old=True)])
+    fickle = type("Fickle", (good,), {"needs": lambda self: next(answers)})
+    with pytest.raises(AssertionError, match="method mine: needs: answers differently when it is asked again"):
+        contract.check(fickle(good.Config()))
+
+
+def test_a_process_that_is_told_to_end_is_no_fault_of_the_method(good):
+    ended = faulty(good, credit=seeds(lambda: sys.exit(128 + signal.SIGTERM)))
+    with pytest.raises(SystemExit):
+        make_setup(Guarded(ended(good.Config())))
 
 
 def test_a_config_that_json_does_not_give_back(good):

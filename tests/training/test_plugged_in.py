@@ -34,6 +34,8 @@ def trial(base, tmp_path, edits: dict[str, str]):
         ({"        loss = ": "        micro.weights.zero_()\n        loss = "}, "loss: changed weights"),
         ({"        loss = ": "        raise ValueError("
          "'bad \\ud800')\n        loss = "}, r"ValueError: bad \\ud800 \(mine.py"),
+        ({"        groups = ": "        raise SystemExit\n        groups = "}, r"credit: raised SystemExit \(mine.py"),
+        ({"        groups = ": "        batch.rewards.data.add_(1)\n        groups = "}, "credit: changed rewards"),
         ({"return loss, {": "return loss, {'group': (loss.detach(), loss.detach()), "}, "a metric called 'group'"),
         ({"        loss = ": "        loss = micro.values + "}, r"TypeError: .*\(mine.py, line \d+\); a tensor"),
     ],
