@@ -13,10 +13,10 @@ import re
 import shutil
 import sys
 from dataclasses import asdict, dataclass
-from importlib import resources
 from pathlib import Path
 
 from repro.cli.common import add_json, add_root, columns, print_json
+from repro.store import project
 
 NEEDED = ("torch", "trl", "transformers", "accelerate", "numpy", "matplotlib", "rich")
 EXTRAS = {"test": ("pytest", "hypothesis"), "vllm": ("vllm",), "docs": ("mkdocs-material",), "LoRA": ("peft",)}
@@ -56,8 +56,8 @@ def run(root: Path) -> list[Check]:
 def pins(gpu: bool) -> dict[str, str]:
     """package -> tested version, from the constraints file of the repository or of the installed package."""
     name = "gpu.txt" if gpu else "cpu.txt"
-    for folder in (Path(__file__).parents[2] / "constraints", resources.files("repro") / "constraints"):
-        file = folder / name
+    for folder in (Path(__file__).parents[2], project.installed()):
+        file = folder / "constraints" / name
         if file.is_file():
             lines = re.findall(r"(?m)^\s*([A-Za-z0-9_.-]+)==([^\s;#]+)", file.read_text(encoding="utf-8"))
             return {package.lower().replace("_", "-"): version for package, version in lines}

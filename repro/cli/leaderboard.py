@@ -168,9 +168,9 @@ def boards_at(paths: list[Path]) -> list[Board]:
 
 def _shipped() -> Path | None:
     from repro.store.leaderboard import NAME
-    from repro.store.project import checkout
+    from repro.store.project import published_folder
 
-    project = checkout()
+    project = published_folder()
     return project / "results" / NAME if project else None
 
 

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING
 
 from repro.cli.common import add_json, add_root, columns, print_json
 from repro.errors import InputError
-from repro.store.project import bundles
-from repro.store.published import SUFFIX
+from repro.store.project import SUFFIX, bundles
 
 if TYPE_CHECKING:
     from repro.report.audit import Finding

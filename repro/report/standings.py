@@ -161,6 +161,7 @@ def _group(own: list[Trial], metric: str, top: int) -> Group:
     estimates = {key: fmean(t.entry.score(name, only) for t in arm) for key, arm in arms.items()}
     ordered = sorted(arms, key=lambda key: (-estimates[key], EVIDENCE.index(key[1]), key))
     rows: list[Row] = []
+    shown: list[tuple[str, str, str]] = []
     scores: list[list[np.ndarray]] = []
     problems: list[str] = []
     while ordered and len(rows) < top:
@@ -173,7 +174,9 @@ def _group(own: list[Trial], metric: str, top: int) -> Group:
                 problems.append(f"{key[0]} ({key[1]}) is left out: {problem}")
                 continue
             display = _display(arms[key][0], evidence)
-            rows.append(_row(arms[key], len(rows) + 1, display, found, metric))
+            rank = 1 + sum(estimates[one] > estimates[key] for one in shown)  # equal arms share one
+            shown.append(key)
+            rows.append(_row(arms[key], rank, display, found, metric))
             scores.append(found)
     first = own[0].entry
     names = {trial.entry.experiment_id for trial in own}

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from repro.errors import InputError
 from repro.store.files import explain, write_whole
-from repro.store.published import SUFFIX, bundle_lines, encode_bundle, read_limited
+from repro.store.project import SUFFIX
+from repro.store.published import bundle_lines, encode_bundle, read_limited
 from repro.store.record import DamagedRecord, Record
 from repro.store.records import decode_record, record_hash
 

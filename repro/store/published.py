@@ -10,10 +10,10 @@ from pathlib import Path
 
 from repro.errors import InputError
 from repro.store.files import explain, write_whole
+from repro.store.project import SUFFIX
 from repro.store.record import DamagedRecord, Record
 from repro.store.records import decode_record, encode_record
 
-SUFFIX = ".jsonl.gz"
 # A bundle may come from outside. Published ones have a tenth of this at most.
 MOST_COMPRESSED, MOST_UNPACKED, MOST_LINE = 20 << 20, 256 << 20, 16 << 20  # bytes
 MOST_RECORDS = 100_000

@@ -159,8 +159,7 @@ def failed_verify(cli, *words):
 
 
 @pytest.mark.parametrize("words", [(), ("table1",)])
-def test_verify_misses_records_that_tables_and_leaderboard_rest_on(cli, project, monkeypatch, words):
-    monkeypatch.setattr("repro.cli.verify.repository", lambda: project)  # its only bundle goes
+def test_verify_misses_records_that_tables_and_leaderboard_rest_on(cli, project, words):
     bundle_path(project / "results", "table1").unlink()
     files, findings = failed_verify(cli, *words)
     assert ("missing", "results/table1.jsonl.gz") in files and ("left over", "paper_tables/table1.md") in files

@@ -1,5 +1,6 @@
 """Which folder is this project, and so whose records are the stored ones."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,8 @@ def folder(tmp_path, monkeypatch):
     (folder / "results").mkdir()
     (folder / "results" / "table1.jsonl.gz").write_bytes(b"")
     monkeypatch.chdir(folder)
-    installed = tmp_path / "lib" / "repro" / "store" / "project.py"
-    monkeypatch.setattr(project, "__file__", str(installed))
+    monkeypatch.setattr(project, "__file__", str(tmp_path / "lib" / "repro" / "store" / "project.py"))
+    monkeypatch.setattr(project, "installed", lambda: tmp_path / "share")
     return folder
 
 
@@ -29,6 +30,33 @@ def test_the_checkout_one_stands_in(folder):
     path = folder / "results" / "table1.jsonl.gz"
     assert published_bundles() == {"table1": path} and published_bundle("table1") == path
     assert published_bundle("table2") is None
+    path.unlink()
+    assert checkout() == folder and published_bundles() == {}, "without records it is still the one that is meant"
+
+
+def test_the_checkout_one_stands_somewhere_in(folder, monkeypatch):
+    inside = folder / "my_method" / "deep"
+    inside.mkdir(parents=True)
+    monkeypatch.chdir(inside)
+    assert checkout() == folder and published_bundle("table1") == folder / "results" / "table1.jsonl.gz"
+
+
+def test_without_a_checkout_the_records_are_those_that_were_installed(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert checkout() is None and project.published_folder() is None
+    path = tmp_path / "share" / "results" / "table1.jsonl.gz"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"")
+    assert checkout() is None and project.published_folder() == tmp_path / "share"
+    assert published_bundles() == {"table1": path}
+
+
+def test_the_package_installs_its_records_and_pins():
+    data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["data-files"]
+    assert set(data) == {f"share/{project.NAME}/results", f"share/{project.NAME}/constraints"}
+    assert project.installed().parts[-2:] == ("share", project.NAME)
+    for patterns in data.values():
+        assert all(list(ROOT.glob(pattern)) for pattern in patterns)
 
 
 OTHERS = {
