@@ -355,6 +355,7 @@ def test_a_model_of_unknown_shape_is_said_to_be_unchecked(planner, card, capsys)
     assert fake.asked == [] and err.count("\n") == 1 and "a/b" in err and "not checked" in err
 
 
+@pytest.mark.slow
 def test_this_machine():
     found = this_card()
     assert found.bytes > 1 << 28 and found.name

@@ -151,6 +151,7 @@ def test_a_task_from_a_file(cli_json, inline, models, plugged, tmp_path):
     assert (result["stored"], result["of"]) == (4, 32)
 
 
+@pytest.mark.slow
 def test_the_other_verbs_take_such_records_like_any_other(cli, cli_json, inline, models):
     for model in models:
         found = cli_json("evaluate", "--model", model, *SMALL, "--seeds", "5", "--completions", "all")

@@ -104,6 +104,7 @@ def test_bad_input_is_one_line(cli, words, said):
     assert code == 2 and said in err and err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_publish_and_report(cli, cli_json, small, tmp_path):
     repository = checkout(tmp_path / "checkout")
     cli_json("run", "figure1/mean-k4")

@@ -87,6 +87,7 @@ def test_smoke_runs_and_variants_are_never_published(cli, repository, tmp_path):
     assert code == 2 and "no records" in err
 
 
+@pytest.mark.slow
 def test_a_plan_record_is_published_and_reported_with_its_trials(cli_json, repository, monkeypatch, tmp_path):
     space, table3 = Workspace(tmp_path / "runs").prepare(), registry.get("table3")
     for arm in table3.core_arms:

@@ -58,7 +58,13 @@ def replaced(arm: str, checkpoint) -> TrialConfig:
     return resolve(TABLE1, "paper", arm, 0, changes, variant_of(TABLE1, "paper", changes))
 
 
-@pytest.mark.parametrize("arm", [arm.id for arm in TABLE1.core_arms])
+FAST = ("ppo-n1", "tbrm-n1")  # one with a critic, one without
+
+
+@pytest.mark.parametrize(
+    "arm",
+    [pytest.param(arm.id, marks=() if arm.id in FAST else pytest.mark.slow) for arm in TABLE1.core_arms],
+)
 def test_paper_scale_runs_two_steps(arm, checkpoint, coin, tmp_path):
     from repro.training.trial import run_trial
 

@@ -25,6 +25,7 @@ def needs(*names: str) -> None:
         pytest.skip(f"NOT TESTED: the repository ships no records of {', '.join(missing)} yet (results/*.jsonl.gz)")
 
 
+@pytest.mark.slow
 def test_published_tables_and_figures_regenerate_to_the_byte(tmp_path):
     names = list(bundles(REPOSITORY))
     if not names:

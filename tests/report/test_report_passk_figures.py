@@ -175,6 +175,7 @@ def test_no_panel_shows_two_tasks(drawn):
         assert len(axis.patches) == len(X.KINDS)
 
 
+@pytest.mark.slow
 def test_bytes_depend_on_the_records_alone(drawn, stored, tmp_path):
     folder, _ = drawn
     draw(tmp_path, stored[::-1], X.timing())

@@ -124,6 +124,7 @@ def test_a_method_and_its_verifying_form_share_a_hue_and_differ_in_line():
     assert len(hues) == 3 and looks["base"]["color"] not in hues
 
 
+@pytest.mark.slow
 def test_bytes_depend_on_the_records_alone(drawn, stored, tmp_path):
     folder, _ = drawn
     report(X.experiment(), stored[::-1], None, tmp_path)
@@ -159,6 +160,7 @@ def test_records_without_budgets_have_no_budget_figure(tmp_path):
     assert budget_curves(found.experiment, found.scaling, tmp_path / "x") == [] and not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_more_arms_than_can_be_told_apart_leave_only_the_core_ones_as_lines(tmp_path, monkeypatch):
     monkeypatch.setattr(build, "MOST_LINES", 3)
     few = {"sets": X.SETS[:1], "questions": 4, "pool": 2}

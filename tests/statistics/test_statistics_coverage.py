@@ -45,7 +45,9 @@ def error_rates(luck, shared, taste, paired=True, draws=DRAWS):
     return wrong / draws
 
 
-@pytest.mark.parametrize(("luck", "shared", "taste"), [(0.02, 0.0, 0.0), (0.03, 0.5, 0.1)])
+@pytest.mark.parametrize(
+    ("luck", "shared", "taste"), [pytest.param(0.02, 0.0, 0.0, marks=pytest.mark.slow), (0.03, 0.5, 0.1)]
+)
 def test_a_true_null_at_five_seeds_is_called_in_at_most_7_percent(luck, shared, taste):
     at_95, at_rank_4 = error_rates(luck, shared, taste)
     assert at_95 <= 0.07
@@ -53,10 +55,12 @@ def test_a_true_null_at_five_seeds_is_called_in_at_most_7_percent(luck, shared, 
     assert at_95 >= 0.025  # and not by being uselessly wide
 
 
+@pytest.mark.slow
 def test_unpaired_seeds_keep_the_promise_too():
     assert error_rates(0.02, 0.0, 0.05, paired=False, draws=800)[0] <= 0.07
 
 
+@pytest.mark.slow
 def test_the_textbook_percentile_bootstrap_would_break_the_promise():
     rng = np.random.default_rng(0)
     wrong, draws = 0, 400
