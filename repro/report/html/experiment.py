@@ -15,7 +15,7 @@ from repro.report.format import count, seconds
 Record = dict[str, Any]
 CAPTIONS = {
     "accuracy": "Accuracy of every arm with its 95 % interval",
-    "curves": "Accuracy on development questions while training",
+    "curves": "Accuracy on held-out questions while training",
     "cost": "Time of a training step by phase, and memory",
     "health": "What training looks like from inside: reward, length, entropy, KL and gradients",
     "tradeoff": "Accuracy against training time",
