@@ -27,6 +27,7 @@ def parts(folder) -> int:
     return len(list((folder / "runs/checkpoints").glob("*/kept/chain/*.json")))
 
 
+@pytest.mark.slow
 def test_killed_and_issued_again_ends_as_uninterrupted(tmp_path):
     words = ["evaluate", "--model", checkpoint(tmp_path / "model"), *LONG, "--root", "runs"]
     run(words, tmp_path / "whole")

@@ -172,7 +172,8 @@ def test_a_root_that_is_a_file(tmp_path):
 
 
 @needs_mount
-@pytest.mark.parametrize("room", ["700k", pytest.param("64k", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("room", ["700k", "64k"])
 def test_a_full_disk_while_training(whole, tmp_path, room):
     """The first checkpoint does not fit, or some do and then no more. With room, the same command goes on."""
     with mounted(tmp_path / "disk", f"size={room}") as disk:

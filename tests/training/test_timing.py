@@ -89,6 +89,7 @@ def test_the_share_of_stage_1(base, tmp_path, coin_rewards, monkeypatch):
     assert [arm for arm, _ in drawn][:4] == ["astar-po", "pairs", "astar-po", "pairs"], "interleaved as the steps are"
 
 
+@pytest.mark.slow
 def test_a_stored_stage_1_is_read(base, tmp_path, coin_rewards, monkeypatch):
     timed(base, tmp_path)
     fill = []
